@@ -1,4 +1,4 @@
-"""The LiteLLM sampler against a stand-in: what it passes to the library, and how it reads replies and exceptions."""
+"""The LiteLLM sampler against a stand-in library: what it passes on, and how it reads replies and exceptions."""
 
 import asyncio
 import logging
@@ -23,20 +23,25 @@ ENVIRON = {"ACME_API_KEY": KEY, "AWS_SECRET_ACCESS_KEY": OTHER, "MAX_TOKEN": "12
 
 
 class Reply:
-    """A reply as the library gives it."""
+    """A reply as the library returns it."""
 
     def __init__(self, count=1, headers=None, **fields):
         choices = [{"message": {"content": f"answer {i}"}, "finish_reason": "stop"} for i in range(count)]
         usage = {"prompt_tokens": 5, "completion_tokens": 4 * count}
-        self.told = {"id": "chatcmpl-0123456789abcdef", "model": "acme-1", "choices": choices, "usage": usage} | fields
+        self.data = {
+            "id": "chatcmpl-0123456789abcdef",
+            "model": "acme-1",
+            "choices": choices,
+            "usage": usage,
+        } | fields
         self._hidden_params = {"additional_headers": headers or {}}
 
     def model_dump(self, **options):
-        return self.told
+        return self.data
 
 
 class Library:
-    """Stands in for the library: what it was asked is kept in `asked`."""
+    """A stand-in for the library that keeps its calls in `asked`."""
 
     def __init__(self, outcome=None):
         self.outcome = Reply() if outcome is None else outcome
@@ -76,7 +81,7 @@ def library(monkeypatch):
 
 
 def ask(sampler, n=1):
-    """The samples of one call, in a loop of its own."""
+    """The samples of one call, in an event loop of its own."""
 
     async def whole():
         try:
@@ -88,7 +93,7 @@ def ask(sampler, n=1):
 
 
 def failure(library, outcome):
-    """What a call raises where the library raises something."""
+    """The failure of a call for an exception of the library."""
     library.outcome = outcome
     with pytest.raises((ProviderBusy, ProviderDown)) as raised:
         ask(LiteLLMSampler("litellm/acme/one", ENVIRON))
@@ -100,8 +105,8 @@ def named(name, *bases, **fields):
     return type(name, bases or (Exception,), fields)(f"litellm.{name}: it went wrong")
 
 
-def behind(error, *causes):
-    """An exception that was raised from others, the last of which came first."""
+def chained(error, *causes):
+    """An exception raised from others, the last of which came first."""
     top = error
     for cause in causes:
         error.__cause__ = cause
@@ -124,7 +129,7 @@ def test_it_is_an_endpoint(library):
 
 
 def test_its_options_are_those_of_other_endpoints(library):
-    """Options are read, and stand in its name in one form."""
+    """Options are read, and are in its name in one form."""
     sampler = LiteLLMSampler("litellm/acme/one@HTTPS://Gate:443/v1/,compact,timeout=5.0,n=1", ENVIRON)
     assert sampler.name == "litellm/acme/one@https://gate/v1,compact,timeout=5,n=1"
     assert sampler.compact
@@ -133,34 +138,34 @@ def test_its_options_are_those_of_other_endpoints(library):
 @pytest.mark.parametrize(
     "spec", ["litellm/", "litellm/acme", "litellm/acme/", "litellm//one", "litellm/acme/one,fast"]
 )
-def test_a_specification_that_is_none_is_refused_with_what_to_write(library, spec):
+def test_a_bad_specification_is_refused_with_the_right_form(library, spec):
     """The message says how such a model is written."""
     with pytest.raises(InputError, match="litellm/PROVIDER/MODEL"):
         LiteLLMSampler(spec, ENVIRON)
 
 
 def test_a_provider_that_the_library_does_not_know_is_refused(library):
-    """A mistyped provider is noticed before the run begins."""
+    """A mistyped provider is refused before the run begins."""
     with pytest.raises(InputError, match="LiteLLM knows no provider 'acne'"):
         LiteLLMSampler("litellm/acne/one", ENVIRON)
 
 
 def test_a_missing_key_is_refused_by_its_variable(library):
-    """The message names the variable that the library looks for."""
+    """The message names the environment variable that the library reads."""
     library.missing = ["ACME_API_KEY"]
     with pytest.raises(InputError, match="environment variable ACME_API_KEY"):
         LiteLLMSampler("litellm/acme/one", {})
 
 
-def test_a_server_of_ones_own_may_want_no_key(library):
-    """With an address of one's own, a missing key is the server's business."""
+def test_a_users_own_server_needs_no_key(library):
+    """With the user's own address a missing key is accepted."""
     library.missing = ["ACME_API_KEY"]
     assert ask(LiteLLMSampler("litellm/acme/one@http://127.0.0.1:1/v1", {}))
     assert library.asked[0]["api_base"] == "http://127.0.0.1:1/v1"
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch):
-    """Whoever has not installed it reads what to install."""
+    """If LiteLLM is missing, the error names the extra to install."""
     monkeypatch.setitem(sys.modules, "litellm", None)
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "")
     monkeypatch.setenv("LITELLM_MODE", "")
@@ -175,8 +180,8 @@ def test_the_module_loads_without_the_library():
     subprocess.run([sys.executable, "-c", statement], check=True, timeout=60)
 
 
-def test_nothing_is_fetched_as_the_library_is_imported(tmp_path, monkeypatch):
-    """Before its import, the environment says to take prices from the package and to read no .env file."""
+def test_the_library_downloads_nothing_when_imported(tmp_path, monkeypatch):
+    """Before its import the environment is set to use the packaged prices and to read no .env file."""
     (tmp_path / "litellm.py").write_text(
         "import os\nseen = os.environ['LITELLM_LOCAL_MODEL_COST_MAP'], os.environ['LITELLM_MODE']\n"
     )
@@ -195,7 +200,7 @@ def test_nothing_is_fetched_as_the_library_is_imported(tmp_path, monkeypatch):
     assert (library.telemetry, library.suppress_debug_info) == (False, True)
 
 
-def test_the_library_is_told_to_ask_once_and_to_keep_nothing(library):
+def test_the_librarys_retries_and_caches_are_off(library):
     """Retries, caches and the library's own deadline are set for each call."""
     ask(LiteLLMSampler("litellm/acme/one,timeout=7", ENVIRON), n=2)
     [asked] = library.asked
@@ -206,7 +211,7 @@ def test_the_library_is_told_to_ask_once_and_to_keep_nothing(library):
 
 
 def test_a_reply_becomes_samples_as_of_other_endpoints(library):
-    """Texts, usage, identity and who has answered are read from the reply."""
+    """Texts, usage, id and served model are read from the reply."""
     library.outcome = Reply(2, system_fingerprint="fp")
     first, second = ask(LiteLLMSampler("litellm/acme/one", ENVIRON), n=2)
     assert (first.text, second.text) == ("answer 0", "answer 1")
@@ -216,7 +221,7 @@ def test_a_reply_becomes_samples_as_of_other_endpoints(library):
 
 
 def test_usage_that_is_not_known_is_taken_at_its_worst(library):
-    """The library says 0 tokens where the provider gave none: a call is never taken for free, nor for a copy."""
+    """The library says 0 tokens if the provider gave none: such a call is neither free nor a copy."""
     library.outcome = Reply(usage={"prompt_tokens": 0, "completion_tokens": 0})
     sampler = LiteLLMSampler("litellm/acme/one", ENVIRON)
     [sample] = ask(sampler)
@@ -224,15 +229,15 @@ def test_usage_that_is_not_known_is_taken_at_its_worst(library):
     assert not sample.cached
 
 
-def test_a_hit_of_a_cache_is_marked(library):
-    """Headers of a proxy in between are handed on, and what they admit counts."""
+def test_a_cache_hit_header_of_a_proxy_is_read(library):
+    """Headers of a proxy in between are passed on, and mark copies."""
     library.outcome = Reply(headers={"llm_provider-x-cache": "HIT", "llm_provider-content-encoding": "gzip"})
     [sample] = ask(LiteLLMSampler("litellm/acme/one", ENVIRON))
     assert sample.cached
 
 
 def test_parameters_that_a_provider_does_not_take_are_not_sent(library, caplog):
-    """What the library would drop in silence is left out, and a temperature that has no effect is warned of."""
+    """Parameters that the library would drop are left out, with a warning for a temperature without effect."""
     library.taken = ["max_tokens"]
     ask(LiteLLMSampler("litellm/acme/one", ENVIRON), n=3)
     assert not {"temperature", "seed", "logprobs", "n"} & set(library.asked[0])
@@ -240,7 +245,7 @@ def test_parameters_that_a_provider_does_not_take_are_not_sent(library, caplog):
 
 
 def test_a_provider_that_gives_one_of_several_is_asked_for_one(library):
-    """Once fewer came than were asked for again and again, each call asks for one."""
+    """After several replies with fewer samples than asked for, each call asks for one."""
     sampler = LiteLLMSampler("litellm/acme/one", ENVIRON)
     assert all(len(ask(sampler, 3)) == 1 for _ in range(6))
     wanted = [asked.get("n") for asked in library.asked]
@@ -249,10 +254,10 @@ def test_a_provider_that_gives_one_of_several_is_asked_for_one(library):
 
 
 def test_a_parameter_that_is_refused_is_left_out_from_then_on(library):
-    """The failure asks for another try at once, which goes without it."""
+    """The call fails as transient, and the immediate retry goes without the parameter."""
     sampler = LiteLLMSampler("litellm/acme/one", ENVIRON)
     body = b'{"error": {"message": "Unsupported parameter: seed", "param": "seed"}}'
-    library.outcome = behind(named("BadRequestError", status_code=400), http(400, body))
+    library.outcome = chained(named("BadRequestError", status_code=400), http(400, body))
     with pytest.raises(ProviderBusy) as raised:
         ask(sampler)
     assert raised.value.retry_after == 0
@@ -276,10 +281,10 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("status", "body", "kind", "raised"), REFUSALS)
 def test_a_refusal_is_read_from_the_reply_behind_an_exception(library, status, body, kind, raised):
-    """Whatever the library makes of it, status, words and headers of the reply itself decide."""
+    """Status, text and headers of the underlying reply decide, whatever exception the library makes of it."""
     made_up = SimpleNamespace(status_code=500, content=b"", headers={})
     top = named("InternalServerError", status_code=500, response=made_up)
-    error = failure(library, behind(top, named("OpenAIError"), http(status, body, retry_after="7")))
+    error = failure(library, chained(top, named("OpenAIError"), http(status, body, retry_after="7")))
     assert (type(error), error.kind) == (raised, kind)
     assert raised is ProviderDown or error.retry_after == 7
 
@@ -296,8 +301,8 @@ ALONE = [
 
 
 @pytest.mark.parametrize(("name", "status", "kind"), ALONE)
-def test_an_exception_without_a_reply_is_told_by_its_status(library, name, status, kind):
-    """Some providers' libraries keep no reply: a status that can only be a refusal counts, and 500 cannot."""
+def test_an_exception_without_a_reply_is_read_by_its_status(library, name, status, kind):
+    """Without a reply, a status that can only be a refusal counts as one, and 500 does not."""
     assert failure(library, named(name, status_code=status)).kind is kind
 
 
@@ -312,28 +317,28 @@ def test_an_exception_without_a_reply_is_told_by_its_status(library, name, statu
     ],
 )
 def test_a_broken_connection_may_be_billed_unless_nothing_was_sent(library, causes, kind):
-    """What became of a request that was sent is not known; one that found nobody was never sent."""
+    """A broken connection is of unknown outcome if the request was sent, and free if no connection was made."""
     transport = type("TransportError", (Exception,), {})
     behind_it = [named(cause, transport) for cause in causes]
-    assert failure(library, behind(named("InternalServerError", status_code=500), *behind_it)).kind is kind
+    assert failure(library, chained(named("InternalServerError", status_code=500), *behind_it)).kind is kind
 
 
 def test_the_librarys_own_timeout_is_no_refusal(library):
-    """It calls a timeout 408, which would say that nothing was computed."""
+    """The library's timeout has status 408, which must not count as a refusal: it may be billed."""
     base = type("APIConnectionError", (Exception,), {})
     assert failure(library, named("Timeout", base, status_code=408)).kind is FailureKind.UNKNOWN
 
 
 def test_the_deadline_holds_whatever_the_library_does(library):
-    """A call that gets no answer is given up after its timeout."""
+    """A call without an answer is cancelled after its timeout."""
     library.outcome = "silence"
     with pytest.raises(ProviderBusy, match=r"no answer within 0.01 seconds") as raised:
         ask(LiteLLMSampler("litellm/acme/one,timeout=0.01", ENVIRON))
     assert raised.value.kind is FailureKind.UNKNOWN
 
 
-def test_a_question_that_is_refused_is_told_apart(library):
-    """One that is filtered or too long is refused by itself, with the provider's reply or without."""
+def test_a_refused_question_is_distinguished(library):
+    """A filtered or too long question is refused by itself, with the provider's reply or without."""
     for name in ("ContentPolicyViolationError", "ContextWindowExceededError"):
         library.outcome = named(name, status_code=400)
         with pytest.raises(ProviderDown) as raised:
@@ -342,7 +347,7 @@ def test_a_question_that_is_refused_is_told_apart(library):
 
 
 def test_no_key_gets_into_messages_or_answers(library):
-    """Keys of the environment are taken out of what comes back; a number that only looks like one is not."""
+    """Keys of the environment are removed from replies and errors; a number that looks like one is not."""
     error = failure(library, ValueError(f"sent {KEY} and {OTHER} of 1234567890123456"))
     assert KEY not in str(error)
     assert OTHER not in str(error)
@@ -354,22 +359,22 @@ def test_no_key_gets_into_messages_or_answers(library):
     assert sample.text == "your key is [key]"
 
 
-def test_the_account_tells_keys_apart_and_shows_none(library):
-    """Two keys of a provider are paced apart."""
+def test_the_account_distinguishes_keys_and_shows_none(library):
+    """Two keys of a provider have separate rate limiters."""
     one, other = (LiteLLMSampler("litellm/acme/one", {"ACME_API_KEY": key}).account for key in (KEY, OTHER))
     assert one != other
     assert KEY not in one + repr(LiteLLMSampler("litellm/acme/one", ENVIRON))
 
 
-def test_a_chain_of_causes_without_end_is_given_up(library):
-    """Exceptions that stand behind each other do not hold a call up."""
+def test_an_endless_chain_of_causes_ends(library):
+    """Exceptions that are each other's cause do not hang a call."""
     one, other = ValueError("one"), ValueError("other")
     one.__cause__, other.__cause__ = other, one
     assert answered(one) is None
 
 
-def test_connections_are_closed_by_the_last_who_uses_them(library):
-    """The library keeps connections for all samplers: the first that is closed must not take them from the second."""
+def test_connections_are_closed_by_their_last_sampler(library):
+    """The library shares connections between samplers, so only the last one to close closes them."""
 
     async def two():
         first, second = LiteLLMSampler("litellm/acme/one", ENVIRON), LiteLLMSampler("litellm/acme/two", ENVIRON)
@@ -383,12 +388,12 @@ def test_connections_are_closed_by_the_last_who_uses_them(library):
     assert asyncio.run(two()) == (0, 1)
 
 
-def test_what_a_user_asks_for_is_not_dropped_in_silence(library):
-    """Stop strings and further fields are handed on though the library may not know that the provider takes them."""
-    told = replace(SETTINGS, messages=(Message("system", "Be brief."),), stop=("\n",), extra='{"top_k":5}')
-    asyncio.run(LiteLLMSampler("litellm/acme/one", ENVIRON).sample("What now?", told, 1))
+def test_stop_strings_and_extra_fields_are_passed_on(library):
+    """They are passed on even if the library may not know that the provider takes them."""
+    given = replace(SETTINGS, messages=(Message("system", "Be brief."),), stop=("\n",), extra='{"top_k":5}')
+    asyncio.run(LiteLLMSampler("litellm/acme/one", ENVIRON).sample("What now?", given, 1))
     asked = library.asked[-1]
-    assert asked["messages"] == told.conversation("What now?")
+    assert asked["messages"] == given.conversation("What now?")
     assert (asked["stop"], asked["top_k"]) == (["\n"], 5)
     assert sorted(asked["allowed_openai_params"]) == ["stop", "top_k"]
     ask(LiteLLMSampler("litellm/acme/one", ENVIRON))
@@ -396,29 +401,29 @@ def test_what_a_user_asks_for_is_not_dropped_in_silence(library):
 
 
 @pytest.mark.parametrize("name", ["timeout", "caching", "num_retries"])
-def test_a_further_field_that_the_library_takes_for_itself_is_refused(library, name):
-    """What would change how the library asks, and never reach the provider, is refused by name."""
-    told = replace(SETTINGS, extra=f'{{"{name}":1}}')
+def test_an_extra_field_that_the_library_uses_itself_is_refused(library, name):
+    """A field that would change how the library asks and never reach the provider is refused by name."""
+    given = replace(SETTINGS, extra=f'{{"{name}":1}}')
     with pytest.raises(InputError, match=name):
-        asyncio.run(LiteLLMSampler("litellm/acme/one", ENVIRON).sample("What now?", told, 1))
+        asyncio.run(LiteLLMSampler("litellm/acme/one", ENVIRON).sample("What now?", given, 1))
 
 
-def test_a_further_field_leads_no_key_to_another_host(library):
-    """A journal keeps these fields: none of them, in any case, may say where the library sends a request."""
+def test_no_extra_field_sends_a_key_to_another_host(library):
+    """Extra fields are kept in journals, so none, in any case, may set where the library sends a request."""
     taken = []
     names = ("base_url", "api_base", "API_BASE", "custom_llm_provider", "extra_headers", "headers", "fallbacks")
     for name in (*names, "model_list", "aws_bedrock_runtime_endpoint", "azure_endpoint", "api_version", "client"):
-        told = replace(SETTINGS, extra=f'{{"{name}":"https://elsewhere"}}')
+        given = replace(SETTINGS, extra=f'{{"{name}":"https://elsewhere"}}')
         with suppress(InputError):
-            asyncio.run(LiteLLMSampler("litellm/acme/one", ENVIRON).sample("What now?", told, 1))
+            asyncio.run(LiteLLMSampler("litellm/acme/one", ENVIRON).sample("What now?", given, 1))
             taken.append(name)
     assert not taken
-    told = replace(SETTINGS, extra='{"top_p":0.9,"reasoning_effort":"low","provider":{"order":["a"]},"user":"me"}')
-    asyncio.run(LiteLLMSampler("litellm/acme/one", ENVIRON).sample("What now?", told, 1))
+    given = replace(SETTINGS, extra='{"top_p":0.9,"reasoning_effort":"low","provider":{"order":["a"]},"user":"me"}')
+    asyncio.run(LiteLLMSampler("litellm/acme/one", ENVIRON).sample("What now?", given, 1))
 
 
 def test_a_finish_reason_is_the_providers_own(library):
-    """The library makes `stop` of errors and of words that it does not know, and keeps the word beside it."""
+    """The library maps errors and unknown words to `stop`; the provider's own word is read instead."""
     for word, finish in (("network_error", Finish.OTHER), ("ERROR", Finish.OTHER), ("end_turn", Finish.STOP)):
         fields = {"provider_specific_fields": {"native_finish_reason": word}}
         library.outcome = Reply(choices=[{"message": {"content": "a"}, "finish_reason": "stop"} | fields])

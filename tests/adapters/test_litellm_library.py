@@ -1,4 +1,4 @@
-"""The real LiteLLM against a real server that goes wrong on order.
+"""The real LiteLLM against a real server with faults.
 
 Slow, and skipped where the library is not installed: pip install 'unerring[litellm]'.
 """
@@ -51,7 +51,7 @@ def ask(sampler, n=1):
 
 
 class TestContract(EndpointContract):
-    """The contract, with a server of the class's own."""
+    """The contract for endpoints, with a server of the class's own."""
 
     secrets = (KEY,)
     server = None
@@ -76,14 +76,17 @@ class TestContract(EndpointContract):
         return cls.server.ledger.totals.requests
 
     def test_it_bears_a_loop_that_ends_without_closing_it(self, sampler):
-        """The library leaves its connections open then; Python closes them, and warns of it."""
+        """If a loop ends without closing the sampler, the library leaves connections open.
+
+        Python closes them with a warning.
+        """
         super().test_it_bears_a_loop_that_ends_without_closing_it(sampler)
 
-        async def anew():
+        async def once():
             await sampler.sample("", SETTINGS, 1)
             await sampler.aclose()
 
-        asyncio.run(anew())
+        asyncio.run(once())
         gc.collect()  # here, where warnings are let pass
 
 
@@ -124,7 +127,7 @@ DOWN = {
 @each("provider", ["openai", "mistral", "hosted_vllm"])  # openai's own client, and LiteLLM's two
 @each(("fault", "kind"), [*BUSY.items(), *DOWN.items()], ids=lambda given: given.name)
 def test_each_failure_has_its_kind_and_is_one_request(provider, fault, kind):
-    """What goes wrong at a real server arrives as the kind that it is, after exactly one request, without the key."""
+    """A fault of a real server becomes its kind of failure, after exactly one request, without the key."""
     patience = 2 if fault in ENDLESS else 60  # seconds; the library's first call to a provider takes one of its own
     with serving(script=always(fault)) as server:
         with pytest.raises(ProviderError) as raised:
@@ -136,7 +139,7 @@ def test_each_failure_has_its_kind_and_is_one_request(provider, fault, kind):
 
 
 def test_a_wait_that_a_provider_asks_for_is_kept():
-    """The Retry-After of the reply itself is read."""
+    """The Retry-After of the reply is read."""
     with serving(script=always(Fault.RATE_LIMITED_61)) as server, pytest.raises(unerring.ProviderBusy) as raised:
         ask(at(server))
     assert raised.value.retry_after == 61
@@ -151,13 +154,13 @@ def test_a_wait_that_a_provider_asks_for_is_kept():
     ],
 )
 def test_an_answer_that_may_not_vote_is_marked(fault, finish):
-    """Refusals and cut answers are samples, marked as what they are."""
+    """Refusals and cut answers are samples that are marked as such."""
     with serving(script=always(fault)) as server:
         assert ask(at(server))[0].finish is finish
 
 
 def test_a_copy_keeps_the_identity_of_what_it_copies():
-    """A reply that is delivered twice has the same ids twice, by which a run knows it for no second vote."""
+    """A reply delivered twice has the same ids twice, so the run sees that it is no second vote."""
     with serving(script=listed(None, Fault.DUPLICATE)) as server:
         first, second = (ask(at(server))[0] for _ in range(2))
     assert first.reply_id is not None
@@ -165,13 +168,13 @@ def test_a_copy_keeps_the_identity_of_what_it_copies():
 
 
 def test_another_model_behind_the_name_shows():
-    """What the provider says has answered is handed on."""
+    """The served model that the provider names is passed on."""
     with serving(script=always(Fault.SWAPPED)) as server:
         assert ask(at(server))[0].served == "noise-swapped fp_swapped"
 
 
 def test_a_chain_is_right_through_the_library(tmp_path):
-    """A whole run on real answers, in which every tenth request goes wrong, ends without an error."""
+    """A run in which every tenth request fails ends without an error."""
     journal = tmp_path / "run.db"
     models = {"embedded": Embedded(), "noise": noise()}
     with serving(models=models, script=troubled(0.1, seed=4)) as server:

@@ -49,7 +49,7 @@ def failing(sampler, n=1):
 
 
 def test_it_is_an_endpoint():
-    """It has all that the runtime asks of a sampler beyond a network."""
+    """It has everything that the runtime asks of a sampler, without a network."""
     with serving() as server:
         sampler = sampler_of(server, ",compact")
         assert isinstance(sampler, Endpoint)
@@ -59,7 +59,7 @@ def test_it_is_an_endpoint():
 
 
 def test_a_call_is_one_request():
-    """Each call is one request with one seed, and brings its samples with what they cost, as the ledger has it."""
+    """Each call is one request with one seed, and its samples cost what the ledger has."""
     with serving() as server:
         sampler = sampler_of(server)
         for slot, n in ((0, 1), (1, 3), (4, 2)):
@@ -77,7 +77,7 @@ def test_a_call_is_one_request():
 
 
 def test_what_a_call_can_cost_is_known_before():
-    """No reply uses more than `worst` says, and where several cannot be asked for, one is counted."""
+    """No reply uses more than `worst` says, also for a server that returns one sample a call."""
     with serving() as server:
         sampler = sampler_of(server)
         worst = sampler.worst(PROMPT, settings(), 3)
@@ -89,7 +89,7 @@ def test_what_a_call_can_cost_is_known_before():
 
 
 def test_hundreds_of_calls_at_once():
-    """512 calls in flight together are 512 requests and 512 answers, and the next ones use the same connections."""
+    """512 calls in flight are 512 requests and 512 answers, and the next ones reuse the connections."""
     with serving() as server:
         sampler = sampler_of(server)
 
@@ -106,7 +106,7 @@ def test_hundreds_of_calls_at_once():
 
 
 def test_it_serves_loop_after_loop():
-    """A sampler works in event loop after event loop, closed in the one before or not, and after both."""
+    """A sampler works in one event loop after another, whether or not it was closed in between."""
     with serving() as server:
         sampler = sampler_of(server)
 
@@ -122,8 +122,8 @@ def test_it_serves_loop_after_loop():
         asyncio.run(sampler.aclose())
 
 
-def test_a_call_that_is_given_up_leaves_it_usable():
-    """A cancelled call is cancelled, and the next one is answered."""
+def test_a_cancelled_call_leaves_it_usable():
+    """After a cancelled call the next one is answered."""
     with serving(script=listed(Fault.HANG)) as server:
         sampler = sampler_of(server)
 
@@ -162,7 +162,7 @@ AWAITED = (Fault.HANG, Fault.SPACES, Fault.SILENCE, Fault.DRIP, Fault.ORPHAN_HAN
 
 
 def test_each_fault_has_its_kind():
-    """What the server did says what follows; the trouble is over with it, and the next call is answered."""
+    """Each fault of the server gives its kind of failure, and the next call is answered."""
     table = {fault: kind for kind, faults in KINDS.items() for fault in faults}
 
     async def all_of_them():
@@ -180,7 +180,7 @@ def test_each_fault_has_its_kind():
 
 
 async def fails_and_recovers(fault, kind):
-    """One call that meets a fault, and another one after it."""
+    """One call that meets a fault, and another after it."""
     with serving(script=listed(fault)) as server:
         sampler = sampler_of(server, f",timeout={DEADLINE if kind is FailureKind.UNKNOWN else 30}")
         try:
@@ -203,8 +203,8 @@ async def fails_and_recovers(fault, kind):
             await sampler.aclose()
 
 
-def test_every_fault_has_been_thought_of():
-    """The faults of the table above and those below are all there are."""
+def test_every_fault_is_in_a_table():
+    """The tables of this file cover all faults of the server."""
     known = {fault for faults in KINDS.values() for fault in faults} | {
         *SAMPLES,
         Fault.N_REFUSED,
@@ -236,7 +236,7 @@ SAMPLES = {
 
 @each(("fault", "finish"), SAMPLES.items())
 def test_odd_replies_are_samples(fault, finish):
-    """Replies that are odd and whole bring samples, which say what is odd about them."""
+    """Unusual but complete replies give samples that say what is unusual."""
     with serving(script=listed(None, fault)) as server:
         sampler = sampler_of(server)
 
@@ -254,9 +254,9 @@ def test_odd_replies_are_samples(fault, finish):
 
 
 def test_no_call_outlives_its_deadline():
-    """Silence, drips and blanks without end are left at the deadline, whatever arrives until then.
+    """A silent, slow or endless reply ends at the deadline.
 
-    On a busy machine a call or two may not even have been sent by then, and says so.
+    On a busy machine some calls may not even have been sent by then, and say so.
     """
 
     async def timed(fault):
@@ -281,7 +281,7 @@ def test_no_call_outlives_its_deadline():
 
 
 def test_redirects_are_not_followed():
-    """A redirect is an error, and neither the request nor the key reaches the address that it leads to."""
+    """A redirect is an error, and neither the request nor the key reaches the new address."""
     with serving() as other:
         for status in (301, 302, 303, 307, 308):
             with serving(script=always(redirected(f"{other.url}/chat/completions", status))) as server:
@@ -290,8 +290,8 @@ def test_redirects_are_not_followed():
         assert other.ledger.totals.requests == 0
 
 
-def test_an_address_without_v1_is_pointed_out():
-    """Who forgets the end of the address reads that."""
+def test_an_address_without_v1_is_named():
+    """If the path of an address lacks /v1, the error says so."""
     with serving() as server:
         failed = failing(OpenAISampler(f"openai/noise@{server.root}", {}))
         assert failed.kind is FailureKind.INVALID
@@ -299,8 +299,8 @@ def test_an_address_without_v1_is_pointed_out():
 
 
 @each("cache", CACHES.values(), ids=CACHES)
-def test_copies_that_admit_it_are_marked(cache):
-    """Copies with a header or without a price are marked as such; those with the old id have the old identity."""
+def test_copies_that_a_reply_reveals_are_marked(cache):
+    """Copies with a cache header or zero usage are marked; copies with an old id have the old sample ids."""
     with serving(cache=cache) as server:
         sampler = sampler_of(server, ",seed=off")
         first, second = ask(sampler)[0], ask(sampler)[0]
@@ -320,8 +320,10 @@ def refusing(param, message="Unsupported parameter."):
 
 @each("param", ["max_tokens", "temperature", "seed", "logprobs"])
 def test_a_refused_parameter_is_left_out_of_the_next_try(param, caplog):
-    """The call fails for once, to be tried again at once; from then on the parameter is not sent. There is one warning
-    where samples lose their temperature."""
+    """The call fails once, for an immediate retry, and from then on the parameter is not sent.
+
+    There is one warning where samples lose their temperature.
+    """
     with serving(script=listed(refusing(param), refusing(param))) as server:
         sampler = sampler_of(server)
 
@@ -348,7 +350,7 @@ SCHEMA = General().solve("2 + 2", None).schema_text(False)
 
 @each(("options", "sent"), [("", ("thoughts", "answer")), (",schema=off", ())])
 def test_a_schema_is_sent_where_the_step_has_one(options, sent):
-    """And nowhere else, and not where it is switched off; what it may cost is reserved."""
+    """A step's schema is sent unless switched off, and its tokens are reserved."""
     with serving() as server:
         sampler = sampler_of(server, options)
         for schema in (SCHEMA, None):
@@ -359,7 +361,7 @@ def test_a_schema_is_sent_where_the_step_has_one(options, sent):
 
 
 def test_a_schema_that_is_refused_is_left_out_of_the_next_try():
-    """Like any other parameter that a request can do without."""
+    """A refused schema is left out, like any parameter that a request can do without."""
     with serving(script=listed(refusing("response_format"))) as server:
         sampler = sampler_of(server)
         asked = settings(schema=SCHEMA)
@@ -370,7 +372,7 @@ def test_a_schema_that_is_refused_is_left_out_of_the_next_try():
 
 
 def test_the_same_refusal_again_is_final():
-    """A server that refuses what is not sent any more is not asked for ever."""
+    """If a server refuses a parameter that is no longer sent, the failure is lasting."""
     with serving(script=always(refusing("seed"))) as server:
         sampler = sampler_of(server)
         assert type(failing(sampler)) is ProviderBusy
@@ -380,7 +382,10 @@ def test_the_same_refusal_again_is_final():
 
 @each("fault", [Fault.N_IGNORED, Fault.N_REFUSED])
 def test_a_server_without_n_is_asked_for_one_at_a_time(fault):
-    """Where n is ignored, a few times in a row, what came is returned; where it is refused the call is tried again."""
+    """If n is ignored a few times in a row, the samples received are returned.
+
+    If it is refused, the call is retried.
+    """
     with serving(script=always(fault)) as server:
         sampler = sampler_of(server)
         many = MAX_SHORT_REPLIES if fault is Fault.N_IGNORED else 1
@@ -395,16 +400,16 @@ def test_a_server_without_n_is_asked_for_one_at_a_time(fault):
         assert sampler.worst(PROMPT, settings(), 4).output_tokens == 200
 
 
-def test_one_short_reply_does_not_end_it():
-    """A reply with too few samples may be a mishap: whole ones after it show that several may be asked for."""
+def test_one_short_reply_does_not_end_asking_for_several():
+    """After one reply with too few samples, complete ones show that several may be asked for."""
     with serving(script=listed(*(Fault.N_IGNORED, None) * MAX_SHORT_REPLIES)) as server:
         sampler = sampler_of(server)
         assert [len(ask(sampler, 3)) for _ in range(2 * MAX_SHORT_REPLIES)] == [1, 3] * MAX_SHORT_REPLIES
         assert {entry.n for entry in server.ledger.chats} == {3}
 
 
-def test_half_characters_are_not_sent():
-    """A prompt that is no text is refused before anything is sent."""
+def test_surrogates_are_not_sent():
+    """A prompt with a surrogate is refused before anything is sent."""
     with serving() as server:
         with pytest.raises(ProviderDown, match="surrogates"):
             asyncio.run(sampler_of(server).sample("\ud800", settings(), 1))
@@ -415,44 +420,44 @@ def test_half_characters_are_not_sent():
 
 
 def test_the_key_appears_nowhere(caplog, capfd):
-    """No failure, sample, log, output or traceback with its local names has the key, though the server echoes it."""
-    told = []
+    """No failure, sample, log, output or traceback with local names has the key, though the server repeats it."""
+    texts = []
     echoes = (redirected(f"http://127.0.0.1:1/{CANARY}"), refusing("temperature", CANARY))
     echoes += tuple(Rejection(status, "some_code", f"Not with {CANARY}.") for status in (400, 401, 403, 429, 500, 503))
 
     async def all_of_them():
         asyncio.get_running_loop().set_debug(True)  # the loop tells of slow callbacks and of what was left unfinished
-        await asyncio.gather(*(told_by(fault, told) for fault in AWAITED))
+        await asyncio.gather(*(failure_texts(fault, texts) for fault in AWAITED))
         for fault in (*(fault for fault in Fault if fault not in AWAITED), *echoes):
-            await told_by(fault, told)
+            await failure_texts(fault, texts)
 
     with caplog.at_level(logging.DEBUG):
         asyncio.run(all_of_them())
-    assert len(told) >= 3 * len(Fault)
-    told += [f"{record.getMessage()} {record.args}" for record in caplog.records]
-    told += capfd.readouterr()
-    assert not [text for text in told if CANARY in text]
+    assert len(texts) >= 3 * len(Fault)
+    texts += [f"{record.getMessage()} {record.args}" for record in caplog.records]
+    texts += capfd.readouterr()
+    assert not [text for text in texts if CANARY in text]
 
 
-async def told_by(fault, told):
+async def failure_texts(fault, texts):
     with serving(script=always(fault)) as server:
         sampler = sampler_of(server, f",timeout={DEADLINE}")
-        told.append(f"{sampler!r} {sampler.name} {sampler.account}")
+        texts.append(f"{sampler!r} {sampler.name} {sampler.account}")
         for came in await asyncio.gather(
             *(sampler.sample(PROMPT, settings(), n) for n in (1, 3)), return_exceptions=True
         ):
             if isinstance(came, BaseException):
                 assert isinstance(came, (ProviderBusy, ProviderDown))
                 whole = traceback.TracebackException.from_exception(came, capture_locals=True)
-                told += [repr(came), str(came.__dict__), "".join(whole.format())]
+                texts += [repr(came), str(came.__dict__), "".join(whole.format())]
             else:
-                told.append(repr(came))
+                texts.append(repr(came))
         await sampler.aclose()
         assert any(chat.authorization for chat in server.ledger.chats)
 
 
-def test_time_that_is_measured_is_that_of_the_call():
-    """The seconds of a sample are what its caller waited."""
+def test_latency_is_the_time_that_the_caller_waited():
+    """The latency of a sample is the time that its caller waited."""
     with serving() as server:
         sampler = sampler_of(server)
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Models of one's own by name: those that installed packages bring, and what a module holds."""
+"""A user's own models by name: those of installed packages, and those of modules."""
 
 import os
 import subprocess
@@ -75,7 +75,7 @@ number = 7
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
-    """A directory that Python imports from, with a user's module in it."""
+    """A directory on Python's path with a user's module in it."""
     place = tmp_path / "site"
     place.mkdir()
     (place / "acme_models.py").write_text(ACME)
@@ -88,7 +88,7 @@ def site(tmp_path, monkeypatch):
 
 
 def install(site: Path, package: str, **points: str) -> None:
-    """Put the metadata of an installed distribution into a directory, with its entry points."""
+    """Write the metadata of an installed distribution, with its entry points, into a directory."""
     folder = site / f"{package}-1.0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
@@ -97,21 +97,21 @@ def install(site: Path, package: str, **points: str) -> None:
 
 
 def test_a_registered_name_makes_a_sampler_from_what_follows_it(site):
-    """NAME/rest is what the package's function makes of rest."""
+    """NAME/rest is made by the package's function from rest."""
     install(site, "acme", acme="acme_models:make")
     sampler = user_sampler("acme/large,fast=1")
     assert isinstance(sampler, Sampler)
     assert sampler.label == "large,fast=1"
 
 
-def test_a_registered_name_stands_alone_too(site):
-    """NAME without anything behind it is made of an empty text."""
+def test_a_registered_name_works_alone(site):
+    """NAME alone is made from an empty text."""
     install(site, "acme", acme="acme_models:make")
     assert user_sampler("acme").label == ""
 
 
 def test_names_that_packages_bring_are_listed(site):
-    """Registered names can be named to a user who mistypes one."""
+    """Registered names are listed for the message about a mistyped one."""
     assert "acme" not in installed_models()
     install(site, "acme", acme="acme_models:make", openai="acme_models:make")
     assert "acme" in installed_models()
@@ -120,13 +120,13 @@ def test_names_that_packages_bring_are_listed(site):
 
 @pytest.mark.parametrize("name", sorted(PROVIDERS))
 def test_a_name_of_a_shipped_provider_cannot_be_taken_over(site, name):
-    """What a package registers under such a name is passed over."""
+    """A package's entry under the name of a shipped provider is ignored."""
     install(site, "acme", **{name: "acme_models:make"})
     assert user_sampler(f"{name}/anything") is None
 
 
 def test_a_name_that_two_packages_register_is_refused(site):
-    """Nobody guesses which one is meant; both are named."""
+    """An ambiguous name is refused, with both packages named."""
     install(site, "acme", acme="acme_models:make")
     install(site, "bcme", acme="acme_models:classes")
     with pytest.raises(InputError, match="acme and bcme"):
@@ -134,7 +134,7 @@ def test_a_name_that_two_packages_register_is_refused(site):
 
 
 def test_a_package_that_is_found_twice_counts_once(site, tmp_path, monkeypatch):
-    """The same package on two places of the path, as editable installs are, is no conflict."""
+    """The same package on two places of the path, as after an editable install, is no conflict."""
     other = tmp_path / "other"
     other.mkdir()
     install(site, "acme", acme="acme_models:make")
@@ -144,43 +144,43 @@ def test_a_package_that_is_found_twice_counts_once(site, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("spec", ["llama", "llama/7b", "llama3.1:8b", "", "a/b:c", ":", "acme_models:", ":Model"])
-def test_anything_else_is_nobodys(site, spec):
-    """What is neither registered nor written as a module's name is left to others."""
+def test_other_specifications_are_not_plugins(site, spec):
+    """A specification that is neither registered nor a module's name is left to others."""
     assert user_sampler(spec) is None
 
 
 def test_a_class_of_a_module_is_made_with_its_parameters(site):
-    """Values are JSON where they read as such, else text; a comma within a value does not end it."""
+    """Values are read as JSON if possible, else as text; a comma within a value does not end it."""
     sampler = user_sampler("acme_models:Model,share=0.5,label=a,b")
     assert (sampler.share, sampler.label) == (0.5, "a,b")
 
 
 def test_an_object_of_a_module_is_taken_as_it_is(site):
-    """A sampler that the module has made already is used."""
+    """A sampler that the module has already made is used."""
     assert user_sampler("acme_models:ready").label == "ready"
 
 
 def test_a_function_of_prompt_and_settings_is_a_model(site):
-    """A function that takes (prompt, settings) is asked like one that is passed from Python."""
+    """A function of (prompt, settings) is used like one passed from Python."""
     sampler = user_sampler("acme_models:ask")
     assert isinstance(sampler, FunctionSampler)
     assert sampler.name == "acme_models:ask"
 
 
 def test_a_sampler_is_named_by_the_words_that_make_it_again(site):
-    """Journals keep the name, and a resumed run makes the sampler by it."""
+    """Journals keep the name, and a resumed run makes the sampler from it."""
     assert user_sampler("acme_models:Model,share=0.5").name == "acme_models:Model,share=0.5"
     install(site, "acme", acme="acme_models:make")
     assert user_sampler("acme/large").name == "acme/large"
 
 
-def test_a_sampler_may_word_its_own_name_if_it_begins_alike(site):
-    """A name that a sampler gives itself in one form for all that mean the same is kept."""
+def test_a_samplers_own_name_is_kept_if_it_begins_alike(site):
+    """A sampler may name itself in one form for all specifications that mean the same."""
     assert user_sampler("acme_models:Canonical,size=2.0").name == "acme_models:Canonical,size=2"
 
 
 def test_a_class_that_is_no_sampler_is_never_called(site):
-    """A journal may name anything: what does not look like a sampler is not made, nor called."""
+    """A journal may name anything, so an object that does not look like a sampler is not called."""
     for name in ("Tripwire", "remove"):
         with pytest.raises(InputError):
             user_sampler(f"acme_models:{name}")
@@ -210,7 +210,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("spec", "said"), WRONG.items())
-def test_what_is_wrong_with_one_is_said_in_one_line(site, spec, said):
+def test_an_unusable_model_is_named_in_one_line(site, spec, said):
     """A module, class or result that cannot be used is an `InputError` that names it, in one line."""
     points = {"none": "acme_models:none", "classes": "acme_models:classes", "number": "acme_models:number"}
     install(site, "wrong", missing="acme_models:missing", broken="acme_broken:make", **points)
@@ -223,12 +223,12 @@ def test_what_is_wrong_with_one_is_said_in_one_line(site, spec, said):
     ("text", "read"), [("a=1", ("a", 1)), ("a=x", ("a", "x")), ("a=", ("a", "")), ("a=[1, 2]", ("a", [1, 2]))]
 )
 def test_a_parameter_is_json_where_it_reads_as_such(text, read):
-    """Numbers, lists and true or false need no quotes, and plain text neither."""
+    """Numbers, lists, true and false need no quotes, and plain text needs none either."""
     assert parse_parameter(text) == read
 
 
 def unerring(site: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """The real command line, in an environment where the user's module is installed."""
+    """The real command line in an environment with the user's module installed."""
     environ = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), *sys.path])}
     command = [sys.executable, "-m", "unerring", *map(str, arguments)]
     return subprocess.run(command, cwd=site, env=environ, capture_output=True, text=True, timeout=100, check=False)
@@ -241,8 +241,8 @@ def unerring(site: Path, *arguments: object) -> subprocess.CompletedProcess[str]
         *(pytest.param(f"acme_models:{what}", marks=pytest.mark.slow) for what in ("Model,share=0.5", "ask", "ready")),
     ],
 )
-def test_a_run_with_ones_own_model_is_stopped_resumed_and_verified(site, model):
-    """The command line takes a model of one's own, and resuming makes it again by itself."""
+def test_a_run_with_a_users_model_is_stopped_resumed_and_verified(site, model):
+    """The command line takes a user's model, and resuming makes it again."""
     install(site, "acme", acme="acme_models:make")
     journal = site / "run.db"
     own = ["--k", 2, "--model", model, "--journal", journal]
@@ -255,8 +255,8 @@ def test_a_run_with_ones_own_model_is_stopped_resumed_and_verified(site, model):
     assert "zero errors" in verified.stdout + verified.stderr
 
 
-def test_the_command_line_names_ones_own_models_where_one_is_mistyped(site):
-    """A model that is not known is refused with the names that are, installed ones among them."""
+def test_the_command_line_lists_models_where_one_is_mistyped(site):
+    """An unknown model is refused with a list of the known ones, installed ones included."""
     install(site, "acme", acme="acme_models:make")
     done = unerring(site, "run", "hanoi", "--set", "disks=3", "--k", 2, "--model", "acm/large")
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""Prices: from a file, from the table of genai-prices, or unknown, which is never 0."""
+"""Prices come from a file or from the table of genai-prices, or are unknown, never 0 by default."""
 
 import sys
 from pathlib import Path
@@ -20,7 +20,7 @@ def written(tmp_path, text):
 
 @pytest.fixture
 def without_table(monkeypatch):
-    """As if genai-prices were not installed."""
+    """The environment as if genai-prices were not installed."""
     monkeypatch.setitem(sys.modules, "genai_prices", None)
 
 
@@ -29,7 +29,7 @@ def without_table(monkeypatch):
 
 @each("model", ["embedded", "embedded/a", "noise/p=0.9,v=1.0,c=0.0", "noise", "embedded/a + noise/p=0.9,v=1.0,c=0.0"])
 def test_what_runs_in_this_process_is_free(model):
-    """The shipped models, and ensembles of them, cost nothing; the price says why."""
+    """The shipped models, and ensembles of them, cost nothing, and the price says why."""
     price = price_of(model)
     assert (price.input, price.output) == (0.0, 0.0)
     assert price.source
@@ -37,14 +37,17 @@ def test_what_runs_in_this_process_is_free(model):
 
 @each("free", ["embedded/a", "noise/p=0.9,v=1.0,c=0.0"])
 def test_a_free_model_does_not_make_another_free(free):
-    """Of voters that take turns, one that costs nothing leaves the price of the other what it is, or unknown."""
+    """In an ensemble a free voter does not change the price of the other, nor make it known."""
     for model in (f"{free} + openai/gpt-4.1-mini", f"openai/gpt-4.1-mini + {free}"):
         price = price_of(model)
         assert price is None or price.output > 0.0
 
 
 def test_models_that_take_turns_have_a_price_where_all_of_them_have_the_same(without_table):
-    """One price for all is the price of the ensemble; of different ones no mean is made, since tokens differ too."""
+    """If all voters have one price it is the ensemble's.
+
+    Different prices are not averaged, since tokens differ too.
+    """
     own = {"x/a": Price(1.0, 2.0), "x/b": Price(1.0, 2.0), "x/c": Price(1.0, 3.0)}
     assert price_of("x/a + x/b", own) == Price(1.0, 2.0)
     assert price_of("x/a + x/c", own) is None
@@ -53,13 +56,13 @@ def test_models_that_take_turns_have_a_price_where_all_of_them_have_the_same(wit
 
 
 def test_a_price_is_found_in_the_table():
-    """The list price of a known model, in dollars per million tokens, with the table as its source."""
+    """A known model has its list price in dollars per million tokens, with the table as its source."""
     pytest.importorskip("genai_prices")
     assert price_of("openai/gpt-4.1-mini") == Price(0.4, 1.6, "genai-prices")
 
 
 def test_a_price_is_found_through_litellm_too():
-    """`litellm/...` names a model whose provider the table knows by itself."""
+    """`litellm/...` models are priced by their provider and name."""
     pytest.importorskip("genai_prices")
     price = price_of("litellm/gpt-4.1-mini")
     assert (price.input, price.output) == (0.4, 1.6)
@@ -80,18 +83,18 @@ def test_a_price_is_found_through_litellm_too():
     ],
 )
 def test_an_unknown_price_is_none(model):
-    """A model that the table does not have, or an endpoint of one's own, has no price: None, not 0."""
+    """A model that the table lacks, or a user's own endpoint, has the price None, not 0."""
     assert price_of(model) is None
 
 
 def test_without_the_table_prices_are_unknown(without_table):
-    """Where genai-prices is not installed, no list price is known, and nothing fails."""
+    """Without genai-prices no list price is known, and nothing fails."""
     assert price_of("openai/gpt-4.1-mini") is None
     assert price_of("embedded").input == 0.0
 
 
-def test_a_price_of_ones_own_goes_first(without_table):
-    """What is given for a model holds, with or without a table, also for one that is free."""
+def test_a_users_price_takes_precedence(without_table):
+    """A price given for a model holds, with or without the table, also if the model is free."""
     own = {"openai/gpt-4.1-mini": Price(0.1, 0.2), "embedded": Price(5.0, 6.0)}
     assert price_of("openai/gpt-4.1-mini", own) == Price(0.1, 0.2)
     assert price_of("embedded", own) == Price(5.0, 6.0)
@@ -102,7 +105,7 @@ def test_a_price_of_ones_own_goes_first(without_table):
 
 
 def test_a_file_has_a_table_for_each_model(tmp_path):
-    """Whole and fractional dollars are read, zero among them, and the file is the source."""
+    """Whole and fractional dollars and zero are read, and the file is the source."""
     text = '["openai/gpt-4.1-mini"]\ninput = 0.40\noutput = 1.60\n\n["local/llama"]\ninput = 0\noutput = 0\n'
     assert read_prices(written(tmp_path, text)) == {
         "openai/gpt-4.1-mini": Price(0.4, 1.6, "prices.toml"),
@@ -111,7 +114,7 @@ def test_a_file_has_a_table_for_each_model(tmp_path):
 
 
 def test_an_empty_file_has_no_prices(tmp_path):
-    """A file without tables is no mistake."""
+    """A file without tables is accepted."""
     assert read_prices(written(tmp_path, "")) == {}
 
 
@@ -139,17 +142,17 @@ MALFORMED = {
 
 @each("text", MALFORMED.values(), ids=MALFORMED)
 def test_a_file_that_is_malformed_is_one_line(tmp_path, text):
-    """Whatever a price file holds, it is an InputError that names the file, in one line."""
-    with pytest.raises(InputError) as told:
+    """A malformed price file is an InputError that names the file, in one line."""
+    with pytest.raises(InputError) as raised:
         read_prices(written(tmp_path, text))
-    assert len(one_line(told.value)) < 400
-    assert "price" in str(told.value)
+    assert len(one_line(raised.value)) < 400
+    assert "price" in str(raised.value)
 
 
 @each("path", ["no/such/file.toml", "."])
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path, monkeypatch, path):
-    """So is one that is not there, and a folder."""
+    """A missing file or a folder is an InputError in one line."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as raised:
         read_prices(Path(path))
-    assert "cannot read the prices" in one_line(told.value)
+    assert "cannot read the prices" in one_line(raised.value)

@@ -20,7 +20,7 @@ KEYS = (
 
 
 def disguises(key):
-    """The ways in which a server may give a key back, by name."""
+    """The encodings in which a server may repeat a key, by name."""
     half = len(key) // 2
     yield "as it is", key
     yield "the first 14", key[:14]
@@ -49,8 +49,8 @@ def disguises(key):
     yield "url-safe base64", urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
-def test_a_key_is_found_in_any_disguise():
-    """Of what stands for the key no more than three letters or digits are left, and all of the text around it."""
+def test_a_key_is_removed_in_any_encoding():
+    """At most three letters or digits of the key are left, and all of the text around it."""
     shown = []
     for key in KEYS:
         secret = Secret(key, "UNERRING_API_KEY")
@@ -69,7 +69,7 @@ def test_a_key_is_found_in_any_disguise():
 
 @pytest.mark.parametrize("key", ["EMPTY", "ollama", "local-development", "sk-or"])
 def test_a_placeholder_changes_no_answer(key):
-    """What local servers want in the place of a key is found as it is written at most: answers are voted for."""
+    """The placeholder key of a local server is matched only as written, since answers are votes."""
     text = f"{key.upper()} {' '.join(key)} local development {key[:4]}"
     assert Secret(key, "UNERRING_API_KEY").scrubbed(text) == text
     answer = "move = [1, 0, 2]\nnext_state = [[3, 2], [], [1]]\nsk-proj-A"
@@ -108,7 +108,7 @@ MISTYPED = [
 
 
 def test_no_message_repeats_a_secret_of_mistyped_words(tmp_path, monkeypatch, capsys):
-    """Passwords and keys in --model, PROCESS or --escalate are in no error, in words or as JSON, and in no file."""
+    """Passwords and keys in --model, PROCESS or --escalate are in no error, as text or JSON, and in no file."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789abcdefghij")
     shown = []
@@ -133,7 +133,7 @@ def test_no_message_repeats_a_secret_of_mistyped_words(tmp_path, monkeypatch, ca
 
 
 def test_names_of_models_are_no_secrets():
-    """What people do call models is neither refused nor hidden."""
+    """Usual names of models are neither refused nor hidden."""
     for name in (
         "llama3.1:8b@http://127.0.0.1:11434/v1",
         "meta-llama/Llama-3.3-70B-Instruct-Turbo",

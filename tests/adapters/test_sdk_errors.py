@@ -1,4 +1,4 @@
-"""Errors of SDKs in a model's function: which are transient, which lasting, and which are the user's own."""
+"""Errors of SDKs raised in a model's function: which are transient, which lasting, and which the user's own."""
 
 import asyncio
 import email.message
@@ -26,7 +26,7 @@ SETTINGS = Settings(1.0, 64, 3, 0, 0)
 
 
 def sdk(name, bases=(Exception,), **attributes):
-    """An exception as an SDK has it: a class of this name, with these attributes on the instance."""
+    """An exception as an SDK raises it: a class with this name and these attributes."""
     error = type(name, tuple(bases), {})("something went wrong")
     vars(error).update(attributes)
     return error
@@ -131,7 +131,7 @@ ERRORS = [
 
 
 def test_each_sdks_errors_are_what_they_say():
-    """Status or class name tell a passing failure, with the wait it asks for, from a lasting one, and from a bug."""
+    """Status or class name distinguish transient failures, with their wait, lasting failures and bugs."""
     wrong = []
     for error, kind, wait in ERRORS:
         found = provider_failure(error, "function ask", NOW)
@@ -151,7 +151,7 @@ def test_each_sdks_errors_are_what_they_say():
 
 
 class Two:
-    """Two steps, each decided for `a`."""
+    """A chain of two steps, each decided for `a`."""
 
     def start(self):
         return 0
@@ -168,8 +168,11 @@ def options(**given):
 
 
 @pytest.mark.parametrize("later", [False, True])
-def test_a_passing_error_is_backed_off_from_and_a_lasting_one_stops_resumably(later, tmp_path):
-    """A function that times out twice is asked again; one whose key is refused stops the run, which then goes on."""
+def test_a_transient_error_is_retried_and_a_lasting_one_stops_resumably(later, tmp_path):
+    """A function that times out twice is called again.
+
+    One whose key is refused stops the run, which can be resumed.
+    """
     errors = [TimeoutError("slow"), sdk("RateLimitError", status_code=429)]
 
     def ask(prompt):
@@ -198,7 +201,10 @@ def test_a_passing_error_is_backed_off_from_and_a_lasting_one_stops_resumably(la
 
 
 def test_any_other_error_ends_the_run_as_it_is_with_model_and_step():
-    """A `KeyError` of the function is raised as it is; a note names the model and the step, the traceback the line."""
+    """A `KeyError` of the function is raised unchanged.
+
+    A note names the model and the step, the traceback the line.
+    """
 
     def ask(prompt, settings):
         return {}["choices"] if settings.step else "a"
@@ -210,7 +216,7 @@ def test_any_other_error_ends_the_run_as_it_is_with_model_and_step():
 
 
 def test_a_function_is_called_as_its_signature_says():
-    """`prompt -> text` and `prompt, settings -> text` are distinguished once, in all the forms that functions have."""
+    """`prompt -> text` and `prompt, settings -> text` are distinguished once, for every form of function."""
 
     class Model:
         def __call__(self, prompt):

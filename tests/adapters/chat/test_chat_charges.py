@@ -1,4 +1,4 @@
-"""Samples of a reply: their identity, their charged tokens, and whether they are copies."""
+"""Samples of a chat reply: their ids, their charged tokens, and whether they are copies."""
 
 from openai_replies import CANARY, ID, USAGE, choice, one, read, reply, unknown
 
@@ -8,8 +8,8 @@ from unerring.core.voting.sample import Usage
 # --- identity
 
 
-def test_samples_of_one_reply_have_identities_of_their_own():
-    """Each sample of a reply is named by the reply and its place, the same whenever the reply comes."""
+def test_samples_of_one_reply_have_their_own_ids():
+    """Each sample's id is made from the reply's id and its place, and is the same whenever the reply is received."""
     value = reply(choice(), choice(), choice())
     first = [sample.reply_id for sample in read(value, n=3)]
     assert len({*first}) == 3
@@ -21,13 +21,13 @@ def test_samples_of_one_reply_have_identities_of_their_own():
     "name", [None, "", "chatcmpl-123", "chatcmpl", "chatcmpl-1700000000", "chatcmpl-1700000000000", "cmpl-local", 17]
 )
 def test_an_id_that_others_may_have_is_none(name):
-    """Ollama draws ids from 999, and others take the time: such replies are not copies of each other."""
+    """Ids from a small range, as Ollama's, or from the time are not unique, so such replies count as having none."""
     assert one(reply(id=name)).reply_id is None
 
 
 @each("name", [ID, "gen-1700000000-AbC3dEf6", "0f8fad5b-d9cb-469f-a165-70867728950e", "x" * 9 + "7"])
 def test_an_id_that_is_the_replys_own_is_kept(name):
-    """Ids with something random in them identify."""
+    """An id with a random part identifies its reply."""
     assert one(reply(id=name)).reply_id is not None
 
 
@@ -45,8 +45,8 @@ def test_an_id_that_is_the_replys_own_is_kept(name):
         ({"model": CANARY}, "[key]"),
     ],
 )
-def test_who_served_it(fields, served):
-    """The model and its fingerprint, as one short line."""
+def test_the_served_model_and_its_fingerprint(fields, served):
+    """The model and its fingerprint are one short line."""
     assert one(reply(**fields)).served == served
 
 
@@ -91,15 +91,15 @@ def test_who_served_it(fields, served):
     ],
 )
 def test_a_sample_is_charged_what_the_reply_says_or_the_worst(usage, charged):
-    """Every shape of usage is read; what is missing or no count is charged at its worst, never at nothing."""
+    """Every form of usage is read; a missing or invalid count is charged at its worst case, never at 0."""
     assert one(reply(usage=usage)).usage == charged
 
 
 @each("n", [2, 3, 7])
 @each("written", [28, 29, 997])
 @each("lengths", [None, "given"])
-def test_what_several_samples_are_charged_adds_up(n, written, lengths):
-    """The prompt is charged once; the shares of what was written add up exactly, in proportion where that is known."""
+def test_charges_of_several_samples_add_up(n, written, lengths):
+    """The prompt is charged once, and the output's shares add up exactly, in proportion where lengths are known."""
     each = [None if lengths is None else {"content": [{"logprob": -1.0}] * (i + 1)} for i in range(n)]
     usage = {"prompt_tokens": 100, "completion_tokens": written, "prompt_tokens_details": {"cached_tokens": 9}}
     samples = read(reply(*(choice(logprobs=logprobs) for logprobs in each), usage=usage), n=n)
@@ -111,14 +111,14 @@ def test_what_several_samples_are_charged_adds_up(n, written, lengths):
 
 
 def test_token_counts_that_are_exact_are_kept():
-    """Where log-probabilities count all the tokens, each sample is charged its own."""
+    """If log-probabilities cover all the tokens, each sample is charged its own count."""
     each = [choice(logprobs={"content": [{"logprob": -1.0}] * count}) for count in (3, 9, 4)]
     samples = read(reply(*each, usage={"prompt_tokens": 1, "completion_tokens": 16}), n=3)
     assert [sample.usage.output_tokens for sample in samples] == [3, 9, 4]
 
 
 def test_several_samples_without_usage_are_charged_the_worst():
-    """The prompt's worst once, and each sample as long as it may be."""
+    """The longest prompt is charged once, and each sample at the output limit."""
     samples = read(reply(choice(), choice(), usage=None), n=2)
     assert [sample.usage for sample in samples] == [Usage(300, 64), Usage(0, 64)]
 
@@ -128,7 +128,10 @@ def counted(tokens):
 
 
 def test_what_several_samples_show_is_charged_where_the_count_is_less():
-    """A server that counts one of several choices is charged all that they show: log-probabilities, limits, texts."""
+    """A server that counts one of several choices is charged what all of them show.
+
+    Log-probabilities, limits and texts show it.
+    """
     long = "word " * 40  # 160 characters that are no white space: 20 tokens at least
     failures = []
     for case, choices, said, charged in [
@@ -150,10 +153,11 @@ def test_what_several_samples_show_is_charged_where_the_count_is_less():
 
 
 def test_a_token_that_a_stop_sequence_hides_is_charged_in_each_of_several_samples():
-    """llama.cpp counts one of several choices, its end included, and shows no log-probability of that end.
+    """Each whole answer of several choices is charged a token more than its log-probabilities show.
 
-    So its answers of 1 and 17 tokens, with a usage of 2, have cost 2 and 18. One cut off at the limit has no end, and
-    one that the model ended by itself shows it, as a token without text.
+    llama.cpp counts one of several choices, its end included, and shows no log-probability of that end. So its answers
+    of 1 and 17 tokens, with a usage of 2, have cost 2 and 18. One cut off at the limit has no end, and one that the
+    model ended by itself shows it, as a token without text.
     """
     ended = counted(3)
     ended["content"][-1]["token"] = ""
@@ -171,7 +175,7 @@ def test_a_token_that_a_stop_sequence_hides_is_charged_in_each_of_several_sample
 
 
 def test_a_prompt_of_no_tokens_was_not_counted():
-    """Usage 0/0 with a text is no usage: the worst case is charged. That it may be a copy is said apart from that."""
+    """Usage 0/0 with a text is no usage: the worst case is charged, whether or not the sample is a copy."""
     sample = one(reply(usage={"prompt_tokens": 0, "completion_tokens": 0}))
     assert (sample.usage, sample.cached) == (Usage(300, 64), True)
     failed = unknown(reply(choices=[], usage={"prompt_tokens": 0, "completion_tokens": 0}))
@@ -179,7 +183,7 @@ def test_a_prompt_of_no_tokens_was_not_counted():
 
 
 def test_no_more_samples_than_were_asked_for():
-    """Choices beyond n are not returned, though what they cost is charged."""
+    """Choices beyond n are not returned, but what they cost is charged."""
     samples = read(reply(choice("a"), choice("b"), choice("c")), n=2)
     assert [sample.text for sample in samples] == ["a", "b"]
     assert sum((sample.usage for sample in samples), Usage()) == Usage(100, 10)
@@ -235,20 +239,20 @@ NO_HITS = [
 
 
 @each(("name", "value"), HITS)
-def test_a_cache_that_says_so_gave_a_copy(name, value):
-    """Each gateway's header for a hit marks the samples, in any case of letters."""
+def test_a_cache_hit_header_marks_copies(name, value):
+    """Each gateway's header for a cache hit marks the samples, in upper or lower case."""
     assert one(reply(), headers={name: value}).cached
     assert one(reply(), headers={name.lower(): value.lower(), "date": "x"}).cached
 
 
 @each(("name", "value"), NO_HITS)
 def test_a_miss_is_no_copy(name, value):
-    """Misses, caches of prompts and other headers mark nothing."""
+    """Headers for misses, for prompt caches and for other things mark nothing."""
     assert not one(reply(), headers={name: value}).cached
 
 
-def test_an_answer_for_nothing_is_a_copy():
-    """Text with a usage of zero was served from a cache, as OpenRouter does it; no text for nothing was not."""
+def test_a_text_with_zero_usage_is_a_copy():
+    """A text with a usage of zero came from a cache, as on OpenRouter; an empty text with zero usage did not."""
     free = {"prompt_tokens": 0, "completion_tokens": 0}
     assert one(reply(usage=free)).cached
     assert not one(reply(choice(""), usage=free)).cached

@@ -1,4 +1,4 @@
-"""Further fields of a request may not have the names of fields that unerring sets."""
+"""Extra fields of a request may not have names of fields that unerring sets."""
 
 from dataclasses import replace
 
@@ -20,8 +20,8 @@ OWNED = (
 )
 
 
-def test_fields_of_the_engines_own_are_refused_by_name():
-    """One line names the field, however it is written; others are free."""
+def test_reserved_fields_are_refused_by_name():
+    """One line names the field, in any spelling; other fields are allowed."""
     for name in OWNED:
         with pytest.raises(InputError, match=f"^'{name}' cannot be among the further fields of a request: [^\n]+$"):
             require_free_fields(["top_p", name])
@@ -29,14 +29,14 @@ def test_fields_of_the_engines_own_are_refused_by_name():
 
 
 @pytest.mark.parametrize("options", [Options, PilotOptions])
-def test_runs_and_calibrations_refuse_them_as_their_options_are_made(options):
-    """Whatever model is to answer."""
+def test_options_refuse_reserved_fields(options):
+    """They are refused when the options are made, for any model."""
     with pytest.raises(InputError, match="'n' cannot be among"):
         options(request=Request(extra={"n": 5}))
 
 
-def test_a_journal_cannot_bring_them(tmp_path):
-    """A journal whose opening entry has such a field can be read, and is not gone on with."""
+def test_a_journal_with_reserved_fields_is_not_resumed(tmp_path):
+    """A journal whose opening entry has such a field can be read, but not resumed."""
     with pytest.raises(StepLimit):
         unerring.run(Hanoi(3), "noise/p=1", tmp_path / "run.db", k=1, options=Options(max_steps=2))
     forged = SqliteJournal.create(tmp_path / "forged.db")

@@ -1,7 +1,8 @@
-"""Whatever a server answers is samples or a failure, soon: replies mutated at random, from a seed.
+"""Any reply of a server becomes samples or a failure, within a time limit.
 
-Ten thousand of them in the ordinary suite, a million in the slow one. What took long is read once more before it
-counts, since a garbage collection may have been in between; the time is the processor's, of this process.
+Replies are mutated at random, from a seed: ten thousand in the default suite, a million in the slow one. A reply that
+took long is read once more before it counts, since a garbage collection may have been in between; the time is this
+process's processor time.
 """
 
 import copy
@@ -89,7 +90,7 @@ HEADERS = (
 
 
 class Mutator:
-    """Makes replies that servers do not make; the same ones for the same seed."""
+    """Makes malformed replies; the same ones for the same seed."""
 
     def __init__(self, seed):
         self.chance = Random(seed)
@@ -107,7 +108,7 @@ class Mutator:
         return status, chance.choice(HEADERS), body
 
     def changed(self, value):
-        """Another structure: one value in it replaced, swapped, doubled or gone."""
+        """The same structure with one value replaced, swapped, doubled or removed."""
         chance = self.chance
         places = []
         self.gather(value, places)
@@ -129,14 +130,14 @@ class Mutator:
         return value
 
     def gather(self, value, places):
-        """All places in a value, as what holds it and under which key."""
+        """All places in a value, each as its container and key."""
         keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
         for key in keys:
             places.append((value, key))
             self.gather(value[key], places)
 
     def broken(self, body):
-        """Other bytes: cut, doubled, flipped, or with something in them that JSON has not."""
+        """The same bytes cut, doubled, flipped, or with bytes that JSON does not allow."""
         chance = self.chance
         place = chance.randrange(len(body) + 1)
         other = chance.randrange(len(body) + 1)
@@ -163,7 +164,7 @@ class Mutator:
 
 
 def judge(result):
-    """Assert that a result is one of the closed set, and sound."""
+    """Assert that a result is one of the allowed kinds, and well-formed."""
     assert CANARY not in f"{result!r}{result}"
     if isinstance(result, list):
         assert 1 <= len(result) <= ASKED.n
@@ -197,7 +198,7 @@ def judge_sample(sample):
 
 
 def fuzz(count, seed):
-    """Read so many mutated replies; returns how many of each kind of result there were."""
+    """Read so many mutated replies; returns how many results of each kind there were."""
     mutated = Mutator(seed)
     seen = {}
     for number in range(count):
@@ -216,7 +217,7 @@ def fuzz(count, seed):
 
 
 def test_ten_thousand_mutated_replies():
-    """Each is samples or a failure, without an exception, in 50 ms at most; and every kind of result occurs."""
+    """Each becomes samples or a failure, without an exception and within 50 ms, and every kind of result occurs."""
     seen = fuzz(10_000, seed=1)
     assert set(seen) == {"samples", *(kind.name for kind in PASSING | LASTING)}
     assert seen["samples"] > 1000
@@ -225,14 +226,14 @@ def test_ten_thousand_mutated_replies():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100, 120))
 def test_a_million_mutated_replies(seed):
-    """The same at length."""
+    """The same holds for a million replies."""
     fuzz(50_000, seed)
 
 
 @each("value", [REPLIES[1], REPLIES[6]])
 @each("status", [200, 429])
 def test_a_reply_cut_anywhere(status, value):
-    """A reply that ends after any of its bytes is a failure, or the whole."""
+    """A reply cut after any of its bytes is a failure, or equal to the whole reply."""
     body = json.dumps(value).encode()
     for place in range(len(body)):
         result = outcome(status, {}, body[:place], ASKED)
@@ -242,8 +243,8 @@ def test_a_reply_cut_anywhere(status, value):
 
 @each("opening", ["[", '{"a":', '{"choices":[', '{"choices":[{"message":{"content":[', '{"error":['])
 @each("status", [200, 500])
-def test_nesting_without_end(status, opening):
-    """Brackets 100,000 deep, open or closed, exhaust nothing."""
+def test_deep_nesting_is_a_failure(status, opening):
+    """Brackets 100,000 deep, open or closed, exhaust neither stack nor memory."""
     nested = opening * 100_000
     closing = "".join({"[": "]", "{": "}"}[c] for c in reversed(opening) if c in "[{") * 100_000
     for body in (nested, nested + "0" + closing):
@@ -274,8 +275,8 @@ HOSTILE = {
 
 @each("size", [16 * MEBIBYTE - 200, MEBIBYTE - 200, MEBIBYTE // 4], ids=["16 MiB", "1 MiB", "256 KiB"])
 @each("name", HOSTILE)
-def test_large_replies_are_read_soon(name, size):
-    """Up to the cap, what is made to take long takes no longer than 50 ms (twice that, on a busy machine)."""
+def test_large_replies_are_read_within_50_ms(name, size):
+    """Replies up to the size cap, built to take long, are read in 50 ms (100 ms on a busy machine)."""
     body = HOSTILE[name](size)
     for status in (200, 500):
         best = math.inf

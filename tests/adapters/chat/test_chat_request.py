@@ -20,8 +20,8 @@ def fields(form, settings=SETTINGS, n=1, prompt="question"):
     return json.loads(form.body(prompt, settings, n))
 
 
-def test_a_request_says_all_it_has_to():
-    """Model, message, limit, temperature, seed and log-probabilities; `n` only where it is more than one."""
+def test_a_request_has_all_its_fields():
+    """It has model, message, limit, temperature, seed and log-probabilities; `n` only if it is more than one."""
     assert fields(RequestForm(EndpointSpec("m"))) == {
         "model": "m",
         "messages": [{"role": "user", "content": "question"}],
@@ -34,14 +34,14 @@ def test_a_request_says_all_it_has_to():
 
 
 def test_options_leave_parameters_out():
-    """seed=off, logprobs=off and schema=off are not sent, and n=1 never asks for several."""
+    """With seed=off, logprobs=off and schema=off these are not sent, and n=1 never asks for several."""
     form = RequestForm(EndpointSpec("m", several=False, logprobs=False, seed=False, schema=False))
     assert set(fields(form, replace(SETTINGS, schema="{}"))) == {"model", "messages", "max_tokens", "temperature"}
     assert form.many(7) == 1
 
 
-def test_a_schema_is_sent_as_openai_wants_it():
-    """Named, strict, and as it is; another one in the next request, and none where there is none."""
+def test_a_schema_is_sent_in_openais_form():
+    """A schema is sent with a name, as strict, and unchanged; each request has its own schema or none."""
     form = RequestForm(EndpointSpec("m"))
     for schema in ('{"type":"object"}', '{"type":"array"}'):
         assert fields(form, replace(SETTINGS, schema=schema))["response_format"] == {
@@ -54,19 +54,19 @@ def test_a_schema_is_sent_as_openai_wants_it():
 
 @each("text", ['"', "\\", "\n\x00\x1f", "é😀", "</script>", '"},{"role":"system"', "\u2028"])
 def test_any_text_is_sent_as_it_is(text):
-    """Prompts and names of models are quoted as JSON wants it."""
+    """Prompts and names of models are encoded as JSON strings."""
     assert fields(RequestForm(EndpointSpec("m")), prompt=text)["messages"] == [{"role": "user", "content": text}]
     assert fields(RequestForm(EndpointSpec(text)))["model"] == text
 
 
-def test_half_characters_cannot_be_sent():
-    """A lone surrogate is no text; the sampler says so instead of changing it."""
+def test_a_surrogate_cannot_be_sent():
+    """A prompt with a lone surrogate is refused by the sampler, not changed."""
     with pytest.raises(ProviderDown, match="half characters"):
         RequestForm(EndpointSpec("m")).body("\ud800", SETTINGS, 1)
 
 
 def test_seeds_of_a_step_differ_and_fit():
-    """Every sample of a step has a seed of its own, and all fit into 31 bits."""
+    """Every sample of a step has its own seed, and all fit into 31 bits."""
     form = RequestForm(EndpointSpec("m"))
     seeds = [fields(form, Settings(0.1, 750, 7, step, slot))["seed"] for step in range(20) for slot in range(40)]
     assert len(set(seeds)) == len(seeds)
@@ -74,7 +74,7 @@ def test_seeds_of_a_step_differ_and_fit():
 
 
 def test_settings_may_change_from_call_to_call():
-    """Temperatures and limits of each call are its own, however many there were before."""
+    """Each call has its own temperature and limit, however many calls there were before."""
     form = RequestForm(EndpointSpec("m"))
     for i in [*range(3 * MAX_KEPT_PARTS), 0, 1]:
         sent = fields(form, Settings(i / 100, 10 + i, 7, 0, 0))
@@ -109,12 +109,12 @@ def test_settings_may_change_from_call_to_call():
     ],
 )
 def test_a_refusal_names_the_parameter(status, error, name):
-    """By its field or by its words, a refused parameter is found; other errors name none."""
+    """A refused parameter is recognized by the error's field or words; other errors name none."""
     assert refused_parameter(status, error_from_json({"error": error}), ALL) == name
 
 
 def test_a_parameter_that_was_not_sent_cannot_be_left_out():
-    """Where a request did without it already, the refusal stands."""
+    """If a request did not send the parameter, the refusal stands."""
     form = RequestForm(EndpointSpec("m"))
     error = error_from_json({"error": {"param": "seed", "message": "no seed"}})
     assert refused_parameter(400, error, form.sent(1)) == "seed"
@@ -126,15 +126,15 @@ def test_a_parameter_that_was_not_sent_cannot_be_left_out():
 
 @each("name", ["temperature", "seed", "logprobs"])
 def test_what_was_refused_is_not_sent_again(name):
-    """From then on requests are as before, less that one parameter."""
+    """Later requests are the same without the refused parameter."""
     form = RequestForm(EndpointSpec("m"))
     before = fields(form)
     form.without(name)
     assert fields(form) == {key: value for key, value in before.items() if key != name}
 
 
-def test_the_limit_has_two_wordings():
-    """max_tokens becomes max_completion_tokens once, and there it ends."""
+def test_the_limit_has_two_names():
+    """If max_tokens is refused, max_completion_tokens is sent, and there is no third name."""
     form = RequestForm(EndpointSpec("m"))
     assert form.without("max_tokens")
     assert not form.without("max_tokens")  # another call of the same time found it out as well
@@ -146,7 +146,7 @@ def test_the_limit_has_two_wordings():
 
 
 def test_several_samples_are_not_asked_for_again():
-    """Where n was refused, each request asks for one."""
+    """If n is refused, each later request asks for one sample."""
     form = RequestForm(EndpointSpec("m"))
     assert form.many(5) == 5
     form.without("n")

@@ -19,7 +19,7 @@ from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 
 def test_a_sample_has_all_that_the_reply_says():
-    """Text, tokens, log-probability, identity, who served it, and how long it took."""
+    """It has text, tokens, log-probability, id, served model and latency."""
     tokens = [{"token": "a", "logprob": -0.5}, {"token": "b", "logprob": -0.1}]
     sample = one(reply(choice(logprobs={"content": tokens}), system_fingerprint="fp_1"))
     assert (sample.text, sample.finish, sample.usage) == ("answer", Finish.STOP, Usage(100, 10, 0))
@@ -50,12 +50,12 @@ def test_a_sample_has_all_that_the_reply_says():
     ],
 )
 def test_the_text_of_a_sample(message, text):
-    """Strings and parts are read; nothing, tools and what is no text are an empty text."""
+    """Text is read from strings and from parts; missing content, tool calls and other types give an empty text."""
     assert one(reply({"message": message, "finish_reason": "stop"})).text == text
 
 
-def test_text_beside_a_message_is_read():
-    """Servers that answer like the older completions have the text in the choice itself."""
+def test_text_of_the_older_completions_is_read():
+    """Servers with the older completions format have the text in the choice itself."""
     assert one(reply({"text": "x", "finish_reason": "stop"})).text == "x"
 
 
@@ -87,7 +87,10 @@ REASONS = {
 
 
 def test_only_reasons_that_are_known_to_be_good_let_an_answer_vote():
-    """Finish reasons that servers send, in all spellings: whole, at the limit, refused; all others are flagged."""
+    """Known finish reasons, in all spellings, mean whole, cut at the limit or refused.
+
+    Any other reason is a red flag.
+    """
     wrong = []
     for expected, reasons in REASONS.items():
         for reason in reasons:
@@ -100,8 +103,8 @@ def test_only_reasons_that_are_known_to_be_good_let_an_answer_vote():
     assert wrong == []
 
 
-def test_a_server_that_gives_reasons_gives_one_with_each_whole_answer():
-    """No reason is a good one only from servers that never give any: elsewhere the answer was cut short."""
+def test_a_missing_reason_is_good_only_if_the_server_never_gives_one():
+    """From a server that gives finish reasons, an answer without one was cut short."""
     value = json.dumps(reply(choice(finish=None))).encode()
     for with_reasons, finish in ((False, Finish.STOP), (True, Finish.OTHER)):
         (sample,) = outcome(200, {}, value, structs.replace(asked(), with_reasons=with_reasons))
@@ -109,15 +112,15 @@ def test_a_server_that_gives_reasons_gives_one_with_each_whole_answer():
 
 
 def test_a_refusal_is_a_sample():
-    """What the model says in refusing is kept as its text, and is no vote."""
+    """The text with which the model refuses is kept, and is no vote."""
     sample = one(reply({"message": {"content": None, "refusal": "No."}, "finish_reason": "stop"}))
     assert (sample.text, sample.finish) == ("No.", Finish.REFUSED)
     sample = one(reply({"message": {"content": "Well", "refusal": "No."}, "finish_reason": "stop"}))
     assert (sample.text, sample.finish) == ("Well", Finish.REFUSED)
 
 
-def test_a_text_beyond_all_bounds_counts_as_cut_off():
-    """A text longer than a mebicharacter is cut there, and flagged: no answer that was asked for is so long."""
+def test_a_text_above_the_size_limit_is_cut_and_flagged():
+    """A text longer than a mebicharacter is cut there, and flagged."""
     sample = one(reply(choice("a" * (MAX_TEXT_CHARS + 1))))
     assert (len(sample.text), sample.finish) == (MAX_TEXT_CHARS, Finish.LENGTH)
     assert one(reply(choice("a" * MAX_TEXT_CHARS))).finish is Finish.STOP
@@ -145,7 +148,7 @@ def test_a_text_beyond_all_bounds_counts_as_cut_off():
     ],
 )
 def test_the_mean_log_probability(logprobs, mean):
-    """The mean over the tokens that have one; what is no log-probability is none."""
+    """The mean is over the tokens that have one; invalid values count as missing."""
     got = one(reply(choice(logprobs=logprobs))).logprob
     assert got == (None if mean is None else pytest.approx(mean))
     assert got is None or got > float("-inf")
@@ -156,7 +159,7 @@ def test_the_mean_log_probability(logprobs, mean):
 
 @each("choices", [[], None, "absent", 7, {}, "x", [None], [7, "x"]])
 def test_a_reply_without_choices_is_a_failure_with_its_cost(choices):
-    """What became of it is not known; the tokens that it says were used are settled."""
+    """Its outcome is unknown, and the tokens in its usage are charged."""
     value = reply(choices=choices)
     if choices == "absent":
         del value["choices"]
@@ -181,14 +184,14 @@ def test_a_reply_without_choices_is_a_failure_with_its_cost(choices):
         (b"\x00" * 100, "not a JSON object"),
     ],
 )
-def test_what_is_no_reply_is_unknown(body, words):
-    """Truncated, empty, pages, streams, nesting without end: a failure that shows what came."""
+def test_a_malformed_reply_is_of_unknown_outcome(body, words):
+    """Truncated, empty and deeply nested bodies, web pages and streams are failures that quote what was received."""
     assert words in str(unknown(body))
 
 
 @each("kind", ["text/html", "text/plain", "", "application/octet-stream; charset=utf-16"])
-def test_json_is_known_by_what_it_is(kind):
-    """A reply with a wrong content type is read all the same."""
+def test_json_is_read_whatever_its_content_type(kind):
+    """A JSON reply with a wrong content type is read."""
     assert one(reply(), headers={"content-type": kind}).text == "answer"
 
 
@@ -206,13 +209,13 @@ def test_json_is_known_by_what_it_is(kind):
     ],
 )
 def test_json_with_oddities_is_read(body):
-    """Blank lines that keep a connection alive, a byte order mark, doubled keys, NaN: the answer is found."""
+    """JSON with leading blank lines, a byte order mark, duplicate keys or NaN is read."""
     sample = one(body)
     assert (sample.text, sample.usage) == ("answer", Usage(100, 10))
 
 
 def test_bytes_that_are_no_utf8_become_replacement_characters():
-    """The rest of the text is kept."""
+    """Invalid UTF-8 becomes replacement characters, and the rest of the text is kept."""
     assert one(json.dumps(reply(choice("a#b"))).encode().replace(b"#", b"\xff")).text == "a\ufffdb"
 
 
@@ -237,7 +240,7 @@ def test_bytes_that_are_no_utf8_become_replacement_characters():
     ],
 )
 def test_an_error_in_a_reply_is_that_error(error, kind):
-    """Status 200 around an error changes nothing about it; what it cost is settled where it says so."""
+    """An error in a reply of status 200 is the same failure; the tokens in its usage are charged."""
     for value in ({"error": error}, {"error": error, "choices": []}, {"error": error, "choices": None}):
         failed = read(value)
         assert failed.kind is kind
@@ -247,19 +250,19 @@ def test_an_error_in_a_reply_is_that_error(error, kind):
 
 
 def test_an_error_in_each_choice_is_that_error():
-    """Choices that broke off are left out; if there is no other, the reply is that failure."""
+    """Choices that ended in an error are left out; if no other is left, the reply is that failure."""
     broken = {"error": {"code": 502, "message": "upstream"}, "finish_reason": "error", "message": {"content": ""}}
     assert read(reply(broken)).kind is FailureKind.TRANSIENT
     assert [sample.text for sample in read(reply(broken, choice("b")), n=2)] == ["b"]
 
 
-def test_a_filter_in_a_reply_is_a_refusal():
+def test_a_content_filter_error_is_a_refused_sample():
     """An error about content is a sample that was refused."""
     assert one({"error": {"code": 400, "type": "content_filter", "message": "no"}}).finish is Finish.REFUSED
 
 
-def test_an_error_beside_an_answer_does_not_undo_it():
-    """Where there is an answer, it counts."""
+def test_an_answer_with_an_error_counts():
+    """If a reply has both an answer and an error, the answer counts."""
     assert one(reply(error={"code": 500})).text == "answer"
 
 
@@ -278,8 +281,8 @@ def test_an_error_beside_an_answer_does_not_undo_it():
         ("GZIP", gzip.compress),
     ],
 )
-def test_what_was_packed_unasked_is_unpacked(encoding, pack):
-    """Gzip and deflate are understood, though no request asks for them."""
+def test_compressed_replies_are_read(encoding, pack):
+    """Gzip and deflate are read, though no request asks for them."""
     body = pack(json.dumps(reply()).encode())
     assert one(body, headers={"content-encoding": encoding}).text == "answer"
     failed = outcome(429, {"content-encoding": encoding}, pack(b'{"error":{"message":"slow"}}'), asked())
@@ -298,33 +301,33 @@ def test_what_was_packed_unasked_is_unpacked(encoding, pack):
         ("deflate", b""),
     ],
 )
-def test_what_cannot_be_unpacked_is_unknown(encoding, body):
-    """Other packings, broken ones and bombs are a failure."""
+def test_a_reply_that_cannot_be_decompressed_is_of_unknown_outcome(encoding, body):
+    """Unknown encodings, corrupt data and decompression bombs are failures."""
     assert "compressed" in str(unknown(body, headers={"content-encoding": encoding}))
 
 
-def test_a_reply_beyond_the_cap_is_unknown():
-    """More than 16 MiB are not read."""
+def test_a_reply_above_the_cap_is_of_unknown_outcome():
+    """Not more than 16 MiB are read."""
     assert "16 MiB" in str(unknown(b" " * (MAX_REPLY_BYTES + 1)))
 
 
 @each("part", [b"{},", b"0,", b'{"logprob":-1},'])
-def test_a_reply_of_too_many_parts_is_unknown(part):
-    """What would take long to build is not built."""
+def test_a_reply_of_too_many_parts_is_of_unknown_outcome(part):
+    """A reply with so many values that parsing would take long is not parsed."""
     body = b'{"choices":[{"message":{"content":"x"},"logprobs":{"content":[' + part * 1_100_000 + b"{}]}}]}"
     assert "more parts" in str(unknown(body))
 
 
-def test_a_reply_of_too_many_escapes_is_unknown():
-    """Those take longest to read, and no answer is made of them; one of six bytes a character is still read."""
+def test_a_reply_of_too_many_escapes_is_of_unknown_outcome():
+    """Escapes are the slowest to parse and no answer is made of them; six bytes a character is still read."""
     body = b'{"choices":[{"message":{"content":"%b"}}]}'
     assert "more parts" in str(unknown(body % (b"\\n" * 3_100_000)))
     (sample,) = outcome(200, {}, body % (b"\\u00e9" * (MAX_REPLY_BYTES // 6 - 10)), asked())
     assert set(sample.text) == {"é"}
 
 
-def test_a_key_that_comes_back_is_taken_out():
-    """A server that echoes the key into an answer, a name or an error does not get it into a sample or a message."""
+def test_a_key_in_a_reply_is_removed():
+    """A server that repeats the key in an answer, a name or an error does not get it into a sample or a message."""
     sample = one(reply(choice(f"a {CANARY} b"), model=CANARY, id=CANARY, system_fingerprint=CANARY))
     assert CANARY not in repr(sample)
     assert sample.text == "a [key] b"
@@ -335,5 +338,5 @@ def test_a_key_that_comes_back_is_taken_out():
 
 
 def test_a_lasting_failure_inside_a_reply_is_lasting():
-    """An account without money is not asked again, whatever the status around it."""
+    """An error that the account has no credit is not retried, whatever the status."""
     assert isinstance(read({"error": {"code": 402, "message": "pay"}}), ProviderDown)

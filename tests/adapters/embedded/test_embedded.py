@@ -31,7 +31,7 @@ def at(step: int, temperature: float = 1.0, slot: int = 0, seed: int = 0, limit:
 
 
 def using(work: Callable[[EmbeddedSampler], Coroutine[None, None, T]], spec: str = "embedded", seed: int = 0) -> T:
-    """Run some work on a sampler, and close it."""
+    """Run some work with a sampler, and close it."""
 
     async def run() -> T:
         sampler = EmbeddedSampler(spec, seed)
@@ -44,7 +44,7 @@ def using(work: Callable[[EmbeddedSampler], Coroutine[None, None, T]], spec: str
 
 
 def test_votes_rotate_over_the_members() -> None:
-    """A step's sample number i is answered by member a, b or c in turn, wherever a call begins."""
+    """Sample number i of a step is answered by member a, b or c in turn, whichever numbers a call asks for."""
     samples = using(lambda sampler: sampler.sample(prompt(5), at(5, slot=4), 5))
     assert [sample.voter for sample in samples] == [f"embedded/{name}" for name in "bcabc"]
 
@@ -58,7 +58,7 @@ def test_a_member_can_be_asked_alone(name: str) -> None:
 
 @each("spec", ["embedded/d", "embedded/", "embedded/a/b", "embedded/digits/d", "digits", "other"])
 def test_an_unknown_member_is_refused(spec: str) -> None:
-    """There are three members; asking for another is the caller's mistake, said in one line."""
+    """A member other than the three is refused in one line."""
     with pytest.raises(
         InputError, match=r"there are: embedded and embedded/digits, their members \(/a, /b, /c, /draft\)$"
     ):
@@ -67,13 +67,13 @@ def test_an_unknown_member_is_refused(spec: str) -> None:
 
 @each("text", ["What is the capital of France?", prompt(5) + "!", "clockwise last = [1, 21x"])
 def test_words_outside_the_vocabulary_are_refused(text: str) -> None:
-    """The model knows the compact prompts only, and says so instead of answering something."""
+    """A prompt that is not one of the compact prompts is refused, not answered."""
     with pytest.raises(InputError, match="knows only the compact Towers of Hanoi prompts"):
         using(lambda sampler: sampler.sample(text, at(0), 1))
 
 
 def test_without_its_engine_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing extra is the caller's to install, not a traceback."""
+    """If ctranslate2 is missing, one line names the extra to install."""
     for module in ("worker", "engine"):
         monkeypatch.delitem(sys.modules, f"unerring.adapters.embedded.{module}", raising=False)
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
@@ -82,7 +82,7 @@ def test_without_its_engine_one_line_says_what_to_install(monkeypatch: pytest.Mo
 
 
 def test_the_policy_loads_without_the_engine() -> None:
-    """Importing the adapter loads neither ctranslate2 nor numpy: only making a sampler does."""
+    """Importing the adapter loads neither ctranslate2 nor numpy; making a sampler does."""
     code = (
         "import sys, unerring.adapters.embedded.sampler; sys.exit(bool({'ctranslate2', 'numpy'} & set(sys.modules)))"
     )
@@ -111,8 +111,8 @@ def test_calls_made_at_once_are_answered_in_batches(monkeypatch: pytest.MonkeyPa
     assert max(passes) == embedded_member.MAX_PASS_PROMPTS
 
 
-def test_the_event_loop_runs_on_while_the_engine_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine runs on another thread: a batch that never ends would not stop the loop."""
+def test_the_event_loop_runs_while_the_engine_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine works in another thread, so a long batch does not block the loop."""
     entered, leave = threading.Event(), threading.Event()
     one_pass = EnsembleMember._pass
 
@@ -137,7 +137,7 @@ def test_the_event_loop_runs_on_while_the_engine_works(monkeypatch: pytest.Monke
 
 
 def test_a_failure_of_the_engine_reaches_every_caller_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error on the engine's thread is raised in the calls it concerns, and the next call works."""
+    """An error in the engine's thread is raised in the calls of its batch, and the next call works."""
     broken = [True]
     one_pass = EnsembleMember._pass
 
@@ -160,7 +160,7 @@ def test_a_failure_of_the_engine_reaches_every_caller_that_waits(monkeypatch: py
 
 
 def test_a_cancelled_call_leaves_the_others_alone() -> None:
-    """Cancelling one waiting call neither breaks the batch nor costs the other calls their answers."""
+    """After one waiting call is cancelled, the other calls of its batch get their answers."""
 
     async def work(sampler: EmbeddedSampler) -> None:
         calls = [asyncio.ensure_future(sampler.sample(prompt(step), at(step), 3)) for step in some_steps(40)]
@@ -174,8 +174,8 @@ def test_a_cancelled_call_leaves_the_others_alone() -> None:
     using(work)
 
 
-def test_closing_cancels_what_waits() -> None:
-    """A call that is still in the queue when the sampler closes ends; it does not wait for ever."""
+def test_closing_cancels_waiting_calls() -> None:
+    """A call still in the queue when the sampler closes is cancelled."""
 
     async def work() -> None:
         sampler = EmbeddedSampler()
@@ -225,8 +225,8 @@ def test_python_ends_promptly_with_an_open_sampler(ending: str) -> None:
         assert (process.returncode, errors) == (0, b"")
 
 
-def test_a_sample_depends_on_its_name_and_nothing_else() -> None:
-    """The same seed, step and slot give the same sample: alone, among many, in one call or in several."""
+def test_a_sample_depends_on_seed_step_and_slot_only() -> None:
+    """The same seed, step and slot give the same sample: alone or among many, in one call or in several."""
     steps = some_steps(8)
 
     async def together(sampler: EmbeddedSampler) -> list[list[Sample]]:
@@ -244,7 +244,7 @@ def test_a_sample_depends_on_its_name_and_nothing_else() -> None:
 
 
 def test_another_seed_gives_other_samples() -> None:
-    """Runs with different seeds draw different samples, as do samplers with different seeds of their own."""
+    """Another seed of the run, or of the sampler, gives different samples."""
 
     def texts(run: int, own: int) -> list[str]:
         async def work(sampler: EmbeddedSampler) -> list[str]:
@@ -258,7 +258,7 @@ def test_another_seed_gives_other_samples() -> None:
 
 
 def test_greedy_samples_are_all_the_same() -> None:
-    """At temperature 0 a member always writes its likeliest answer, whatever the seed."""
+    """At temperature 0 a member always gives its most likely answer, whatever the seed."""
 
     async def work(sampler: EmbeddedSampler) -> None:
         samples = [
@@ -271,7 +271,7 @@ def test_greedy_samples_are_all_the_same() -> None:
 
 
 def test_an_answer_over_the_limit_is_cut_off() -> None:
-    """max_output_tokens is respected, and such a sample says that it was cut."""
+    """An answer is cut at max_output_tokens, and the sample says so."""
 
     async def work(sampler: EmbeddedSampler) -> None:
         (whole,) = await sampler.sample(prompt(5), at(5, 0.0, limit=64), 1)
@@ -288,7 +288,7 @@ def test_an_answer_over_the_limit_is_cut_off() -> None:
 
 
 def test_an_endless_answer_ends_at_the_models_own_maximum() -> None:
-    """However much a call allows, no answer has more than 64 tokens."""
+    """Whatever a call allows, no answer has more than 64 tokens."""
 
     async def work(sampler: EmbeddedSampler) -> list[Sample]:
         return list(await sampler.sample(prompt(5), at(5, 50.0, limit=10_000), 8))
@@ -298,7 +298,7 @@ def test_an_endless_answer_ends_at_the_models_own_maximum() -> None:
 
 
 def test_voting_by_the_shipped_policy_is_right_on_two_hundred_steps() -> None:
-    """What the model is for: every one of 200 random steps of the real run is decided, and rightly."""
+    """Each of 200 random steps of the run of 20 disks is decided, and rightly."""
     policy = EMBEDDED_POLICY
 
     async def decide(sampler: EmbeddedSampler, step: int) -> None:

@@ -40,7 +40,7 @@ def tokenizer() -> Tokenizer:
 
 
 def test_the_tokenizer_gives_back_every_prompt_and_answer_of_every_game(tokenizer: Tokenizer) -> None:
-    """decode(encode(text)) is text, for prompts and right answers from 1 to 20 disks."""
+    """decode(encode(text)) is text for the prompts and right answers of games of 1 to 20 disks."""
     for disks in range(1, 21):
         game = Hanoi(disks)
         for step in {0, game.length() // 2, game.length() - 1}:
@@ -49,7 +49,7 @@ def test_the_tokenizer_gives_back_every_prompt_and_answer_of_every_game(tokenize
 
 
 def test_the_tokenizer_gives_back_any_string_of_words(tokenizer: Tokenizer, member: EnsembleMember) -> None:
-    """decode(encode(text)) is text even where words run together in ways no prompt has."""
+    """decode(encode(text)) is text also for words joined in ways that no prompt has."""
     rng = random.Random(1)
     for _ in range(300):
         text = tokenizer.decode(rng.choices(range(4, 57), k=12))
@@ -57,7 +57,7 @@ def test_the_tokenizer_gives_back_any_string_of_words(tokenizer: Tokenizer, memb
 
 
 def test_all_members_share_one_vocabulary() -> None:
-    """A prompt is encoded once for all members, so their vocabularies must be the same."""
+    """All members have the same vocabulary, so a prompt is encoded once for all."""
     first, *others = ((WEIGHTS_FOLDER / name / "vocabulary.json").read_bytes() for name in MEMBERS)
     assert all(other == first for other in others)
 
@@ -65,8 +65,8 @@ def test_all_members_share_one_vocabulary() -> None:
 def test_samples_follow_the_models_own_distribution(member: EnsembleMember) -> None:
     """Two-step sampling is ancestral sampling: first words are as frequent as the model's probabilities say.
 
-    At temperature 4, 4,000 samples: the largest gap between the two distribution functions exceeds 0.0311 with
-    a chance below 0.001 (Kolmogorov's bound), and seeds are fixed.
+    At temperature 4, 4,000 samples: the largest gap between the two distribution functions exceeds 0.0311 with a
+    chance below 0.001 (Kolmogorov's bound), and seeds are fixed.
     """
     start = (member.tokenizer.begin, *member.tokenizer.encode(prompt(5)))
     path = member.likeliest([start])[0]
@@ -78,7 +78,7 @@ def test_samples_follow_the_models_own_distribution(member: EnsembleMember) -> N
 
 
 def test_the_logprob_is_the_models_own_at_any_temperature(member: EnsembleMember) -> None:
-    """A log-probability agrees with a pass over the finished text, at temperature 1 whatever it was drawn at."""
+    """A sample's log-probability equals that of a pass over its text at temperature 1, whatever it was drawn at."""
     starts = [(member.tokenizer.begin, *member.tokenizer.encode(prompt(step))) for step in some_steps(16)]
     paths = member.likeliest(starts)
     for temperature in (0.0, 1.0, 3.0):
@@ -91,7 +91,7 @@ def test_the_logprob_is_the_models_own_at_any_temperature(member: EnsembleMember
 
 
 def test_the_weights_are_small() -> None:
-    """The members and the drafter together stay below 4 MB in the wheel."""
+    """The weights of the members and the drafter are less than 4 MB together."""
     assert sum(path.stat().st_size for path in Path(WEIGHTS_FOLDER).rglob("*") if path.is_file()) < 4_000_000
 
 
@@ -99,7 +99,7 @@ Drawn = list[ScoredAnswer]
 
 
 def drawn(drafter: Drafter, member: EnsembleMember) -> list[Drawn]:
-    """The likeliest answers to some prompts, and samples of them at three temperatures."""
+    """The most likely answers to some prompts, and samples of them at three temperatures."""
     starts = [(drafter.tokenizer.begin, *drafter.tokenizer.encode(prompt(step))) for step in [0, 16, *some_steps(30)]]
     names = [uniforms(f"{i}") for i in range(len(starts))]
     paths = member.likeliest(starts)
@@ -109,12 +109,12 @@ def drawn(drafter: Drafter, member: EnsembleMember) -> list[Drawn]:
 
 @pytest.fixture(scope="module")
 def alone(drafter: Drafter) -> list[Drawn]:
-    """What a member without a drafter gives."""
+    """The answers of a member without a drafter."""
     return drawn(drafter, EnsembleMember(WEIGHTS_FOLDER / "b"))
 
 
 class Proposing:
-    """A drafter that proposes whatever a function makes of the right answer."""
+    """A drafter that proposes what a function makes of the right answer."""
 
     def __init__(self, drafter: Drafter, change) -> None:
         self._drafter = drafter
@@ -137,12 +137,12 @@ class Proposing:
     ],
 )
 def test_a_draft_never_changes_a_sample(drafter: Drafter, alone: list[Drawn], change) -> None:
-    """Whatever is proposed, the likeliest answers and all samples are those of the member alone, to the last bit."""
+    """With any drafts, the most likely answers and all samples are bit by bit those without drafts."""
     assert drawn(drafter, EnsembleMember(WEIGHTS_FOLDER / "b", Proposing(drafter, change))) == alone
 
 
-def test_a_draft_far_too_long_moves_no_more_than_last_digits(drafter: Drafter, alone: list[Drawn]) -> None:
-    """The same words; some processors round a longer row's sums otherwise."""
+def test_a_draft_far_too_long_changes_no_word(drafter: Drafter, alone: list[Drawn]) -> None:
+    """The words are the same; log-probabilities may differ in rounding, as some processors sum long rows otherwise."""
     found = drawn(drafter, EnsembleMember(WEIGHTS_FOLDER / "b", Proposing(drafter, lambda draft: draft[:-1] * 2)))
     for one, other in zip(found, alone, strict=True):
         assert [written.tokens for written in one] == [written.tokens for written in other]
@@ -151,7 +151,7 @@ def test_a_draft_far_too_long_moves_no_more_than_last_digits(drafter: Drafter, a
 
 
 def test_the_drafter_guesses_nearly_every_step(drafter: Drafter) -> None:
-    """Of 500 random steps of the run of 20 disks it drafts at least 497 rightly, and the first one too."""
+    """It drafts at least 497 of 500 random steps of the run of 20 disks rightly, and the first step too."""
     right = 0
     for step in [0, *some_steps(500, seed=3)]:
         draft = drafter.drafts([(drafter.tokenizer.begin, *drafter.tokenizer.encode(prompt(step)))])[0]
@@ -159,8 +159,8 @@ def test_the_drafter_guesses_nearly_every_step(drafter: Drafter) -> None:
     assert right >= 498
 
 
-def test_drafts_do_not_depend_on_company(drafter: Drafter) -> None:
-    """A prompt is drafted the same alone, among others, and when it is drafted again."""
+def test_drafts_do_not_depend_on_other_prompts(drafter: Drafter) -> None:
+    """The draft of a prompt is the same alone, among others, and when drafted again."""
     starts = [(drafter.tokenizer.begin, *drafter.tokenizer.encode(prompt(step))) for step in some_steps(20, seed=4)]
     together = Drafter(WEIGHTS_FOLDER / "draft").drafts(starts)
     assert [drafter.drafts([start])[0] for start in starts] == together == drafter.drafts(starts)
@@ -168,7 +168,7 @@ def test_drafts_do_not_depend_on_company(drafter: Drafter) -> None:
 
 
 def test_drafts_kept_by_one_thread_may_be_dropped_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A draft that was kept when it was asked for is given, though another thread drops all kept ones just then."""
+    """A kept draft that is asked for is returned, though another thread drops all kept drafts at that moment."""
     drafter = Drafter(WEIGHTS_FOLDER / "draft")
     step, other = (
         (drafter.tokenizer.begin, *drafter.tokenizer.encode(one))
@@ -188,8 +188,8 @@ def test_drafts_kept_by_one_thread_may_be_dropped_by_another(monkeypatch: pytest
     assert drafter.drafts([step, other])[0] == before[0]
 
 
-def test_a_tie_that_each_pass_decides_anew_is_decided_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where what stands behind a place tips its likeliest word, an answer still ends, and is whole."""
+def test_a_tie_that_each_pass_decides_again_is_decided_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If later words change which word is most likely at a place, an answer still ends, and is complete."""
     member = EnsembleMember(WEIGHTS_FOLDER / "a")
     start = (member.tokenizer.begin, *member.tokenizer.encode(prompt(5)))
     logits, place = Engine.logits, len(start) + 9

@@ -1,4 +1,4 @@
-"""Small servers on the test's event loop, and clients of them."""
+"""Small servers on the test's event loop, and clients for them."""
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
@@ -23,7 +23,7 @@ def answer(body=b"{}", status="200 OK", *headers):
 
 
 class Answering:
-    """Reads requests and answers each with what `replies` gives next; keeps what was read."""
+    """A server that answers each request with the next of `replies`, and keeps the requests."""
 
     def __init__(self, *replies, close=False):
         self.replies = list(replies)

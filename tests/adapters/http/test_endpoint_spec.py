@@ -1,4 +1,4 @@
-"""Specifications, keys and proxies: which are accepted, how others are refused, and that no key is shown."""
+"""Specifications of endpoints, keys and proxies: which are accepted, and that no key is shown."""
 
 import base64
 import pickle
@@ -46,7 +46,7 @@ LOCAL = "http://127.0.0.1:8000/v1"
     ],
 )
 def test_a_specification_is_read_and_written_alike(text, spec):
-    """What is read is what was meant, and its name makes it again."""
+    """A specification is read as intended, and its name makes the same one again."""
     read = parse_spec(text)
     assert spec is None or read == spec
     assert parse_spec(read.name) == read
@@ -67,7 +67,7 @@ def test_a_specification_is_read_and_written_alike(text, spec):
     ],
 )
 def test_one_meaning_has_one_name(text, name):
-    """However it was written, the name is the same: a run that is resumed finds its model again."""
+    """Specifications that mean the same have the same name, so that a resumed run finds its model."""
     assert parse_spec(text).name == name
 
 
@@ -114,7 +114,7 @@ def test_one_meaning_has_one_name(text, name):
     ],
 )
 def test_a_bad_specification_is_refused_in_one_line(text):
-    """Whatever is wrong with it, there is one line that says so."""
+    """Each kind of mistake is refused with one line that names it."""
     with pytest.raises(InputError) as raised:
         parse_spec(text)
     one_line(raised.value)
@@ -133,21 +133,21 @@ def test_a_bad_specification_is_refused_in_one_line(text):
     ],
 )
 def test_an_address_with_a_secret_in_it_is_refused_and_not_repeated(url):
-    """A user, password, query or fragment would land in the journal; the refusal does not show it either."""
+    """A user, password, query or fragment would be written to the journal; the error does not show it either."""
     with pytest.raises(InputError) as raised:
         parse_spec(f"openai/m@{url}")
     assert CANARY not in one_line(raised.value)
 
 
 def test_an_option_that_holds_a_key_is_not_repeated():
-    """Who writes a key where an option goes does not see it again."""
+    """A key written where an option belongs is not shown in the error."""
     with pytest.raises(InputError) as raised:
         parse_spec(f"openai/m,key={CANARY}")
     assert CANARY not in one_line(raised.value)
 
 
 def test_hosts_that_look_alike_are_other_hosts():
-    """A key is bound to the very host: neither a subdomain nor a longer name has it."""
+    """A key is bound to its exact host: neither a subdomain nor a longer name gets it."""
     for host in ("api.openai.com.evil.example", "evil-api.openai.com", "eu.api.openai.com", "api.openai.com:8443"):
         spec = parse_spec(f"openai/m@https://{host}/v1")
         owner = "OPENAI_API_KEY" if spec.host == "api.openai.com" else "UNERRING_API_KEY"
@@ -160,7 +160,7 @@ def test_hosts_that_look_alike_are_other_hosts():
 
 @each(("host", "variable"), KEY_VARIABLES.items())
 def test_each_known_host_has_its_own_key(host, variable):
-    """The key comes from the host's own variable, and from no other."""
+    """The key of a known host comes from that host's variable only."""
     spec = EndpointSpec("m", f"https://{host}/v1")
     everything = dict.fromkeys({*KEY_VARIABLES.values(), "UNERRING_API_KEY"}, "sk-of-somebody-else") | {
         variable: CANARY
@@ -173,7 +173,7 @@ def test_each_known_host_has_its_own_key(host, variable):
 
 
 def test_other_hosts_get_the_common_key_or_none():
-    """Any other host gets UNERRING_API_KEY where it is set, and no Authorization header where it is not."""
+    """Any other host gets UNERRING_API_KEY if it is set, and otherwise no Authorization header."""
     spec = EndpointSpec("m", LOCAL)
     assert secret_for(spec, {"OPENAI_API_KEY": CANARY}).header is None
     assert secret_for(spec, {"UNERRING_API_KEY": CANARY}).header == f"Bearer {CANARY}"
@@ -181,14 +181,14 @@ def test_other_hosts_get_the_common_key_or_none():
 
 @each("bad", ["\n", "\r\nX-Evil: 1", " ", "ü", "\x00", "\x7f", "\u200b"])
 def test_a_key_that_is_no_header_value_is_refused_and_not_shown(bad):
-    """Line breaks, spaces and other characters that no key has are an error that names the variable alone."""
+    """A key with line breaks, spaces or other invalid characters is an error that names the variable only."""
     with pytest.raises(InputError, match="OPENAI_API_KEY") as raised:
         secret_for(EndpointSpec("m"), {"OPENAI_API_KEY": CANARY + bad})
     assert CANARY not in one_line(raised.value)
 
 
 def test_a_key_is_shown_by_nothing():
-    """Neither the secret, nor the sampler, nor its account or name show the key; and it is written nowhere."""
+    """Neither the secret, the sampler, its account nor its name show the key, and it is written nowhere."""
     sampler = OpenAISampler(f"openai/m@{LOCAL}", {"UNERRING_API_KEY": CANARY})
     secret = Secret(CANARY, "K")
     shown = (repr(secret), str(secret), f"{secret!s}{secret!r}", repr(sampler), sampler.name, sampler.account)
@@ -198,7 +198,7 @@ def test_a_key_is_shown_by_nothing():
 
 
 def test_an_account_is_a_host_and_a_key():
-    """Calls are paced together where host and key are the same, and only there."""
+    """Calls share a rate limiter if host and key are the same, and only then."""
 
     def account(url, key):
         return OpenAISampler(f"openai/m@{url}", {"UNERRING_API_KEY": key}).account
@@ -217,13 +217,13 @@ def test_an_account_is_a_host_and_a_key():
         (f"Bearer {CANARY}, and {CANARY}.", "Bearer [key], and [key]."),
     ],
 )
-def test_a_key_is_taken_out_of_texts(text, scrubbed):
-    """Every occurrence is replaced, and nothing else is touched."""
+def test_a_key_is_removed_from_texts(text, scrubbed):
+    """Every occurrence is replaced, and nothing else changes."""
     assert Secret(CANARY, "K").scrubbed(text) == scrubbed
 
 
 def test_a_placeholder_is_no_secret():
-    """EMPTY, which local servers want for a key, stays in answers: to take it out would change votes."""
+    """EMPTY, the key of local servers, is not removed from answers, since that would change votes."""
     assert Secret("EMPTY", "K").scrubbed("the set is EMPTY") == "the set is EMPTY"
     assert Secret("", "K").scrubbed("text") == "text"
 
@@ -254,20 +254,20 @@ def test_a_placeholder_is_no_secret():
     ],
 )
 def test_a_proxy_is_used_for_the_hosts_that_it_applies_to(url, environ, expected):
-    """The environment's proxies and exemptions are read as urllib reads them; loopback needs no exemption."""
+    """Proxies and exemptions of the environment are read as urllib reads them; loopback is always exempt."""
     assert proxy_for(EndpointSpec("m", url), environ) == expected
 
 
 @each("proxy", [f"socks5://me:{CANARY}@p:1", f"https://{CANARY}@p", "http://", "http://p:x"])
 def test_a_proxy_that_cannot_be_used_is_refused(proxy):
-    """It is an error that names the variable and does not show what stands there."""
+    """The error names the variable and does not show its value."""
     with pytest.raises(InputError, match="HTTPS_PROXY") as raised:
         proxy_for(EndpointSpec("m"), {"HTTPS_PROXY": proxy})
     assert CANARY not in one_line(raised.value)
 
 
 def test_a_proxy_does_not_show_its_password():
-    """Its representation has the address alone; user and password go into a header, with their escapes resolved."""
+    """Its representation has the address only; user and password go into a header, with escapes resolved."""
     proxy = proxy_for(EndpointSpec("m"), {"HTTPS_PROXY": f"http://m%40e:{CANARY}@p:1"})
     assert CANARY not in repr(proxy)
     assert base64.b64decode(proxy.header.removeprefix("Basic ")).decode() == f"m@e:{CANARY}"

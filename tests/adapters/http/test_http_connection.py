@@ -1,4 +1,4 @@
-"""The HTTP client: connections, deadlines and large answers, against small servers."""
+"""The HTTP client against small servers: connections, deadlines and large answers."""
 
 import asyncio
 import gc
@@ -20,7 +20,7 @@ MEBIBYTE = 1 << 20
 
 
 def exchanged(handler, times=1, timeout=30.0):
-    """What one call after the other brings."""
+    """The results of calls made one after the other."""
 
     async def main():
         async with serving(handler) as url:
@@ -42,8 +42,8 @@ def failed(got, kind):
 # --- requests
 
 
-def test_a_request_is_what_it_has_to_be():
-    """One POST with the key, no cookie, no packing, and a wish that nothing of it be kept in caches."""
+def test_a_request_has_its_headers():
+    """It is one POST with the key, without cookies or compression, that asks caches to keep nothing."""
     server = Answering(answer(b"{}", "200 OK", "Set-Cookie: a=b"))
     assert [status for status, _, _ in exchanged(server, times=2)] == [200, 200]
     assert len(server.requests) == 2
@@ -62,7 +62,7 @@ def test_a_request_is_what_it_has_to_be():
 
 
 def test_without_a_key_there_is_no_authorization():
-    """A local server that wants no key gets none."""
+    """A local server without a key gets no Authorization header."""
     server = Answering(answer())
 
     async def main():
@@ -76,8 +76,8 @@ def test_without_a_key_there_is_no_authorization():
     assert "authorization" not in server.requests[0][0].lower()
 
 
-def test_an_answer_comes_as_it_is():
-    """Status, headers and body are handed on, whatever they are."""
+def test_an_answer_is_returned_unchanged():
+    """Status, headers and body are returned, whatever they are."""
     ((status, headers, body),) = exchanged(Answering(answer(b"\xff\x00", "777 What", "X-Cache: HIT")))
     assert (status, headers["x-cache"], body) == (777, "HIT", b"\xff\x00")
 
@@ -85,8 +85,8 @@ def test_an_answer_comes_as_it_is():
 # --- connections
 
 
-def test_where_nobody_listens_nothing_was_sent():
-    """A refused connection costs nothing."""
+def test_a_refused_connection_costs_nothing():
+    """If the connection is refused, nothing was sent."""
 
     async def main():
         with socket.socket() as held:  # a port that nobody else can get, and nobody listens at
@@ -97,8 +97,8 @@ def test_where_nobody_listens_nothing_was_sent():
     assert "refused" in failed(asyncio.run(main()), FailureKind.TRANSIENT)
 
 
-def test_a_name_that_is_not_known_costs_nothing(monkeypatch):
-    """Without an address, nothing was sent."""
+def test_an_unknown_host_name_costs_nothing(monkeypatch):
+    """If the host name has no address, nothing was sent."""
 
     def unknown(*args, **kwargs):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -109,7 +109,7 @@ def test_a_name_that_is_not_known_costs_nothing(monkeypatch):
 
 
 def test_a_server_without_tls_gets_nothing():
-    """Where no secure connection can be made, neither the request nor the key was sent."""
+    """If no secure connection can be made, neither the request nor the key was sent."""
     read = []
 
     async def plain(reader, writer):
@@ -126,7 +126,7 @@ def test_a_server_without_tls_gets_nothing():
 
 
 def test_a_deadline_before_anything_is_sent_costs_nothing():
-    """While the connection is still being made secure, nothing was sent."""
+    """A deadline during the TLS handshake means that nothing was sent."""
     server = Answering(answer())
 
     async def silent(reader, writer):
@@ -143,7 +143,7 @@ def test_a_deadline_before_anything_is_sent_costs_nothing():
 
 
 def test_a_connection_that_was_dropped_is_not_used_again():
-    """A server that closes idle connections loses nobody a call: the next one opens another."""
+    """If a server closes an idle connection, the next call opens another and succeeds."""
     server = Answering(answer())
 
     async def main():
@@ -162,8 +162,8 @@ def test_a_connection_that_was_dropped_is_not_used_again():
     assert server.connections == len(server.requests) == 20
 
 
-def test_an_answer_that_nobody_asked_for_is_never_taken_for_the_next():
-    """A second answer, with the first or while its connection is idle, ends that: the next call has its own."""
+def test_an_unrequested_answer_is_never_taken_for_the_next():
+    """A second answer, with the first or on an idle connection, closes it: the next call gets its own answer."""
     server = Answering(answer(b"1") + answer(b"stale"), answer(b"2"), answer(b"3"))
 
     async def main():
@@ -183,8 +183,11 @@ def test_an_answer_that_nobody_asked_for_is_never_taken_for_the_next():
     assert server.connections == 3
 
 
-def test_a_connection_on_which_a_request_is_still_on_its_way_is_not_used_again():
-    """A server may refuse what is too large before it has read it: the rest would be taken for the next request."""
+def test_a_connection_with_an_unfinished_request_is_not_used_again():
+    """If a server answers before it has read the whole request, the connection is closed.
+
+    The rest of the request would be read as the next one.
+    """
     connections = 0
 
     async def early(reader, writer):
@@ -211,8 +214,11 @@ def test_a_connection_on_which_a_request_is_still_on_its_way_is_not_used_again()
     assert connections == 2
 
 
-def test_a_server_that_closes_after_each_answer_is_no_trouble():
-    """Where connections end with their answer, no call fails that had sent nothing; where they say so, none at all."""
+def test_a_server_that_closes_after_each_answer_costs_no_call():
+    """If connections end after each answer, only calls that had sent nothing fail.
+
+    If the server announces it, none.
+    """
     for headers in ((), ("Connection: close",)):
         server = Answering(answer(b"{}", "200 OK", *headers), close=True)
         got = exchanged(server, times=100)
@@ -222,8 +228,8 @@ def test_a_server_that_closes_after_each_answer_is_no_trouble():
         assert {one.kind for one in got if isinstance(one, ProviderBusy)} <= {FailureKind.UNKNOWN}
 
 
-def test_a_request_that_was_read_and_not_answered_is_unknown():
-    """A connection that ends after the request was sent, kept or new, leaves open what became of it."""
+def test_a_request_without_an_answer_is_of_unknown_outcome():
+    """If a new or kept connection ends after the request was sent, its outcome is unknown."""
 
     async def hang_up(writer):
         writer.close()
@@ -250,15 +256,15 @@ def test_a_request_that_was_read_and_not_answered_is_unknown():
         (b"", "closed the connection"),
     ],
 )
-def test_what_is_no_http_is_unknown(reply, words):
-    """Answers that break off, or that are no HTTP, are failures in words of our own, without any of theirs."""
-    told = failed(exchanged(Answering(reply, close=True), timeout=5.0)[0], FailureKind.UNKNOWN)
-    assert words in told
-    assert CANARY not in told
+def test_an_invalid_http_answer_is_of_unknown_outcome(reply, words):
+    """Answers that break off or are not HTTP are failures with messages of our own."""
+    message = failed(exchanged(Answering(reply, close=True), timeout=5.0)[0], FailureKind.UNKNOWN)
+    assert words in message
+    assert CANARY not in message
 
 
-def test_a_refusal_counts_though_its_words_break_off():
-    """The status says that nothing was done; what follows it is of no matter."""
+def test_a_refusal_with_a_cut_body_counts():
+    """The status says that nothing was done, even if the body is incomplete."""
     cut = b"HTTP/1.1 429 Slow down\r\nRetry-After: 7\r\nContent-Length: 100\r\n\r\n{"
     ((status, headers, body),) = exchanged(Answering(cut, close=True))
     assert (status, headers["retry-after"], body) == (429, "7", b"")
@@ -267,7 +273,7 @@ def test_a_refusal_counts_though_its_words_break_off():
 
 
 def test_calls_that_time_out_close_their_connections():
-    """Nothing is left open of a call that was given up."""
+    """A call that timed out leaves no connection open."""
     closed = asyncio.Event()
 
     async def silent(reader, writer):
@@ -290,7 +296,7 @@ def test_calls_that_time_out_close_their_connections():
 
 
 def peak():
-    """The most memory that this process had since `forget_peak`, in bytes."""
+    """The peak memory of this process since `forget_peak`, in bytes."""
     with open("/proc/self/status") as status:
         (line,) = [line for line in status if line.startswith("VmHWM")]
     return int(line.split()[1]) * 1024
@@ -307,7 +313,7 @@ def forget_peak():
 
 @each("head", ["Transfer-Encoding: chunked", f"Content-Length: {10 << 30}", "Connection: close"])
 @each("status", [200, 500])
-def test_an_answer_without_end_is_left(status, head):
+def test_an_endless_answer_is_cut_off(status, head):
     """Of ten gigabytes no more than the cap is read, the connection is closed, and memory stays within 64 MiB."""
     sent = 0
 
@@ -332,7 +338,7 @@ def test_an_answer_without_end_is_left(status, head):
 
 
 def test_a_large_request_is_sent_whole():
-    """A prompt of megabytes goes out without a warning."""
+    """A prompt of megabytes is sent without a warning."""
     server = Answering(answer())
     body = b"x" * (5 * MEBIBYTE)
 
@@ -351,7 +357,7 @@ def test_a_large_request_is_sent_whole():
 
 
 def test_sessions_end_with_their_loop():
-    """A loop that ends closes what was opened on it, and none is kept."""
+    """When an event loop ends, its connections are closed and none is kept."""
     server = Answering(answer())
 
     async def main(client):

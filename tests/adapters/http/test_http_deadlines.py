@@ -1,4 +1,4 @@
-"""Deadlines of many calls with one timer."""
+"""Deadlines of many calls share one timer."""
 
 import asyncio
 
@@ -20,8 +20,8 @@ async def forever():
     await asyncio.get_running_loop().create_future()
 
 
-def test_what_takes_too_long_ends():
-    """A `TimeoutError` leaves the context once the time is over, not sooner."""
+def test_a_call_past_its_deadline_times_out():
+    """A `TimeoutError` is raised when the time is over, not sooner."""
 
     async def work(deadlines):
         loop = asyncio.get_running_loop()
@@ -34,8 +34,8 @@ def test_what_takes_too_long_ends():
     run(work)
 
 
-def test_what_ends_in_time_is_left_alone():
-    """A result or an exception passes, and no timer stays behind that would end a later call."""
+def test_a_call_in_time_is_left_alone():
+    """A result or exception passes, and no timer stays that could end a later call."""
 
     async def work(deadlines):
         with deadlines():
@@ -48,7 +48,7 @@ def test_what_ends_in_time_is_left_alone():
 
 
 def test_a_cancellation_stays_a_cancellation():
-    """A task that other code cancels is cancelled, in time or together with its deadline."""
+    """A task cancelled by other code ends as cancelled, also if its deadline comes at the same time."""
 
     async def work(deadlines):
         async def held():
@@ -74,7 +74,7 @@ def test_a_cancellation_stays_a_cancellation():
 
 
 def test_calls_end_in_their_order():
-    """Of calls that began one after the other each has its own time, whichever of them are over before."""
+    """Calls that began one after the other each have their own deadline, in any order of ending."""
 
     async def work(deadlines):
         loop = asyncio.get_running_loop()
@@ -100,7 +100,7 @@ def test_calls_end_in_their_order():
 
 
 def test_one_timer_serves_thousands_of_calls():
-    """However many calls come and go, at most one timer waits in the loop."""
+    """For any number of calls at most one timer waits in the loop."""
 
     async def work(deadlines):
         loop = asyncio.get_running_loop()
@@ -113,7 +113,7 @@ def test_one_timer_serves_thousands_of_calls():
 
 
 def test_a_call_that_lingers_after_its_end_is_cancelled_once():
-    """What takes its time to clean up is not cancelled again, while others still are."""
+    """A call that takes time to clean up is not cancelled a second time when others are."""
 
     async def work(deadlines):
         cancelled = []
@@ -142,7 +142,7 @@ def test_a_call_that_lingers_after_its_end_is_cancelled_once():
 
 
 def test_a_restarted_deadline_has_its_whole_time_again():
-    """A call whose deadline is restarted in time goes on, and ends once it is not restarted any more."""
+    """A call whose deadline is restarted in time continues, and ends once it is no longer restarted."""
 
     async def work(deadlines):
         loop = asyncio.get_running_loop()

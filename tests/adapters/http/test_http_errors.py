@@ -1,4 +1,4 @@
-"""Errors of a provider become failures by status and content, with the wait that it asks for."""
+"""Errors of a provider become failures by status and content, with the wait that the provider asks for."""
 
 import json
 from email.utils import formatdate
@@ -42,7 +42,7 @@ def refused(status, error=None, headers=None):
     ],
 )
 def test_a_status_has_a_kind(statuses, kind):
-    """Each status is a failure of its kind; the passing ones are `ProviderBusy`, the lasting ones `ProviderDown`."""
+    """Each status gives its kind of failure: `ProviderBusy` for passing ones, `ProviderDown` for lasting ones."""
     for status in statuses:
         failed = refused(status)
         assert type(failed) is (ProviderBusy if kind in PASSING else ProviderDown)
@@ -63,8 +63,8 @@ def test_a_status_has_a_kind(statuses, kind):
         (500, {"error": {"code": "insufficient_quota"}}, FailureKind.TRANSIENT),
     ],
 )
-def test_codes_tell_a_quota_from_a_rate(status, error, kind):
-    """A quota that is gone is not waited out; a rate limit, also Gemini's with the words of a quota, is."""
+def test_a_quota_is_distinguished_from_a_rate_limit(status, error, kind):
+    """A used-up quota is not waited for; a rate limit is, also Gemini's, whose message speaks of a quota."""
     assert refused(status, error).kind is kind
 
 
@@ -84,14 +84,14 @@ def test_codes_tell_a_quota_from_a_rate(status, error, kind):
         (413, "payload too large"),
     ],
 )
-def test_a_question_that_is_refused_is_told_apart(status, error):
-    """Where the provider objects to what is asked, its content or its length, that is a failure of this question."""
+def test_a_refused_question_is_distinguished(status, error):
+    """A refusal because of the prompt's content or length is a failure of this question only."""
     failure = refused(status, error)
     assert (type(failure), failure.kind, failure.status) == (ProviderDown, FailureKind.REFUSED, status)
 
 
 def test_a_redirect_says_what_to_do():
-    """Redirects are not followed, and the error says so."""
+    """Redirects are not followed, and the error says which address to use."""
     assert "redirects are not followed" in str(refused(307, headers={"location": "http://evil.example/"}))
 
 
@@ -118,7 +118,7 @@ def test_a_redirect_says_what_to_do():
     ],
 )
 def test_the_message_is_found_in_every_shape(body, message):
-    """OpenAI, Gemini, FastAPI, Mistral and plain strings: the message is where it is."""
+    """The message is read from the formats of OpenAI, Gemini, FastAPI and Mistral, and from plain strings."""
     assert error_from_json(body).message == message
 
 
@@ -135,13 +135,13 @@ def test_the_message_is_found_in_every_shape(body, message):
         (b'{"code":9}', '{"code":9}'),
     ],
 )
-def test_pages_and_words_are_messages_too(body, message):
-    """Where there is no JSON, the page's title or the words that came are shown."""
+def test_pages_and_plain_text_are_messages_too(body, message):
+    """If the body is not JSON, the page's title or the text is shown."""
     assert one_line(read_error(body).message, SECRET).startswith(message)
 
 
 def test_messages_are_one_short_line():
-    """Control characters, line breaks and escapes are gone, and no message is longer than 300 characters."""
+    """Control characters, line breaks and escapes are removed, and no message is longer than 300 characters."""
     hostile = "a\x1b[31mred\x1b[0m\nb\r\nc\u202e\u200b\ud800\x00\x7f" + "x" * 5000
     for status in (400, 429, 500):
         words = str(refused(status, {"error": {"message": hostile}}))
@@ -152,7 +152,7 @@ def test_messages_are_one_short_line():
 
 @each("status", [400, 401, 404, 429, 500, 307, 199])
 def test_messages_have_no_key_in_them(status):
-    """A server that echoes the key, at any place in its answer, does not get it into a message."""
+    """A server that repeats the key anywhere in its answer does not get it into a message."""
     for before in (0, 200, 250, 270, 280, 290, 2380, 2390, 2400):
         for echo in (f"Bearer {CANARY}", CANARY * 3):
             error = {"error": {"message": "x" * before + echo, "code": echo, "type": echo, "param": echo}}
@@ -163,7 +163,7 @@ def test_messages_have_no_key_in_them(status):
 
 
 def test_an_error_without_words_says_its_status():
-    """Nothing but a status still makes a message."""
+    """An answer with nothing but a status has a message too."""
     assert str(refused(500)) == "box answered 500"
 
 
@@ -223,7 +223,7 @@ def test_an_error_without_words_says_its_status():
     ],
 )
 def test_how_long_to_wait(headers, wait):
-    """Seconds, dates, milliseconds and durations are understood; what makes no sense is no wait, a day is the most."""
+    """Seconds, dates, milliseconds and durations are read; nonsense is no wait, and a day is the longest."""
     asked = requested_wait(headers, NOW)
     assert (None if asked is None else asked.seconds) == (None if wait is None else pytest.approx(wait))
 
@@ -276,13 +276,13 @@ def test_how_long_to_wait(headers, wait):
     ],
 )
 def test_waits_are_read_in_all_forms_that_providers_write(headers, wait):
-    """Times since 1970, dates, durations, the headers of limits; of several limits the one that is used up counts."""
-    told = requested_wait(headers, NOW, limited=True)
-    assert (None if told is None else told.seconds) == (None if wait is None else pytest.approx(wait))
+    """Unix times, dates, durations and rate-limit headers are read; of several limits the used-up one counts."""
+    requested = requested_wait(headers, NOW, limited=True)
+    assert (None if requested is None else requested.seconds) == (None if wait is None else pytest.approx(wait))
 
 
 def test_how_a_wait_was_read_is_said():
-    """Which header, what stood there and what it was taken for: whoever finds a run stopped can check it."""
+    """The message has the header, its value and what it was read as, so that a user can check it."""
     failed = refused(429, None, {"retry-after": f"{NOW + 312:.0f}"})
     assert failed.reading == "retry-after: 1700000312 read as the time 22:18:32 UTC, 312 s from now"
     assert refused(429, None, {"retry-after": "1m30s"}).reading == "retry-after: 1m30s read as 90 s"
@@ -292,21 +292,21 @@ def test_how_a_wait_was_read_is_said():
 
 
 def test_an_error_of_another_status_does_not_wait_for_limits_that_are_not_used_up():
-    """Headers of limits come with every reply: without a count of what remains they matter to a 429 alone."""
+    """Rate-limit headers come with every reply: without a remaining count they matter to a 429 only."""
     assert refused(429, None, {"ratelimit-reset": "50"}).retry_after == 50.0
     assert refused(500, None, {"ratelimit-reset": "50"}).retry_after is None
     assert refused(500, None, {"ratelimit-reset": "50", "ratelimit-remaining": "0"}).retry_after == 50.0
 
 
 def test_openrouter_hands_on_headers_in_the_error():
-    """Those of the provider that it asked stand in the error's metadata."""
+    """The headers of OpenRouter's upstream provider are read from the error's metadata."""
     headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": f"{(NOW + 33) * 1000:.0f}"}
     error = {"error": {"code": 429, "message": "slow", "metadata": {"headers": headers}}}
     assert refused(429, error).retry_after == pytest.approx(33.0)
 
 
 def test_an_error_may_say_itself_how_long_to_wait():
-    """Gemini's RetryInfo counts where no header says so."""
+    """Gemini's RetryInfo is used if no header has a wait."""
     details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34s"}]
     error = [{"error": {"code": 429, "message": "quota", "status": "RESOURCE_EXHAUSTED", "details": details}}]
     assert refused(429, error).retry_after == 34.0
@@ -314,12 +314,12 @@ def test_an_error_may_say_itself_how_long_to_wait():
 
 
 def test_waits_come_with_every_passing_failure():
-    """A 503 or a 500 may say when to come back as well."""
+    """A 503 or a 500 may ask for a wait too."""
     for status in (429, 500, 503, 529):
         assert refused(status, None, {"retry-after": "7"}).retry_after == 7.0
 
 
 def test_large_errors_are_cut():
-    """Of an error's body no more is looked at than 64 KiB."""
+    """No more than 64 KiB of an error's body is read."""
     body = b"x" * (4 * MAX_ERROR_BYTES)
     assert len(str(failure(500, read_error(body), {}, "box", SECRET, NOW))) <= 300

@@ -10,7 +10,7 @@ from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 
 def through(proxy, url, times=1):
-    """What calls to `url` bring through a proxy that is served by `proxy`: the last of them."""
+    """The result of the last of some calls to `url` through a proxy served by `proxy`."""
 
     async def main():
         async with serving(proxy) as at:
@@ -25,7 +25,7 @@ def through(proxy, url, times=1):
 
 
 def test_a_proxy_passes_plain_requests_on():
-    """Through a proxy the whole address is asked for, with the proxy's own password, in one connection."""
+    """For plain http the proxy gets the whole address and its own password, over one connection."""
     proxy = Answering(answer(json.dumps({"through": "proxy"}).encode()))
     status, _, _ = through(proxy, "http://box.example/v1", times=3)
     assert (proxy.connections, len(proxy.requests)) == (1, 3)
@@ -38,7 +38,7 @@ def test_a_proxy_passes_plain_requests_on():
 
 @each(("status", "kind"), [(502, FailureKind.TRANSIENT), (403, FailureKind.TRANSIENT), (407, FailureKind.DENIED)])
 def test_a_proxy_never_sees_the_key_of_a_secure_request(status, kind):
-    """A tunnel is asked for with the proxy's password and without the key; refused, nothing was sent."""
+    """A tunnel is requested with the proxy's password and without the key; if it is refused, nothing was sent."""
     proxy = Answering(answer(b"", f"{status} No"))
     got = through(proxy, "https://box.example/v1")
     ((head, _),) = proxy.requests

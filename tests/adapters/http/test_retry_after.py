@@ -1,4 +1,4 @@
-"""Waits that a provider asks for in headers of several limits at once."""
+"""Waits that a provider asks for in headers with several limits."""
 
 from tables import each
 from unerring.adapters.http.retry_after import MAX_WAIT_SECONDS, requested_wait
@@ -7,13 +7,13 @@ NOW = 1_700_000_000.0
 
 
 def seconds_asked(headers):
-    """The seconds that headers ask to wait; None for none."""
+    """The seconds that headers ask to wait; None if they ask for no wait."""
     wait = requested_wait(headers, NOW)
     return None if wait is None else wait.seconds
 
 
 def limits(**used_up):
-    """The headers of limits that are exhausted, or not (`None`): what remains, and when they are reset."""
+    """Rate-limit headers: what remains of each limit, and when it is reset."""
     headers = {}
     for what, reset in used_up.items():
         name = "" if what == "all" else f"-{what}"
@@ -35,23 +35,23 @@ def limits(**used_up):
     ids=str,
 )
 def test_where_several_limits_are_used_up_the_longest_is_waited_for(used_up, wait):
-    """The next request needs all of them: to come back when the first one is there again is to be refused again."""
+    """The next request needs all limits, so the longest of their waits counts."""
     assert seconds_asked(limits(**used_up)) == wait
 
 
 @each(("used_up", "wait"), [({"requests": "5s", "tokens": None}, 5.0), ({"requests": None, "tokens": "6s"}, 6.0)])
 def test_a_limit_that_is_not_used_up_is_not_waited_for(used_up, wait):
-    """What is left of one limit needs no wait, however long it takes until it is whole again."""
+    """A limit with something remaining needs no wait, however far away its reset is."""
     assert seconds_asked(limits(**used_up)) == wait
 
 
 def test_a_reset_that_cannot_be_read_does_not_hide_another():
-    """Of two limits that are used up, one with words that nobody understands, the other one counts."""
+    """Of two used-up limits, one with an unreadable reset, the other one counts."""
     assert seconds_asked(limits(requests="soon", tokens="60s")) == 60.0
     assert seconds_asked(limits(requests="60s", tokens="soon")) == 60.0
     assert seconds_asked(limits(requests="soon", tokens="later")) is None
 
 
 def test_no_wait_is_longer_than_a_day():
-    """The longest of several is cut as a single one is."""
+    """The longest of several waits is capped at a day, as a single one is."""
     assert seconds_asked(limits(requests="5s", tokens="9000000s")) == MAX_WAIT_SECONDS

@@ -1,6 +1,6 @@
-"""A batch provider in the tests' own event loop, that does as its test says; and sampling from it.
+"""A batch provider on the tests' own event loop that behaves as a test says, and sampling from it.
 
-The fault server has the batch API with its everyday troubles. This one has hooks before and after each request takes
+The fault server has the batch API with its everyday faults. This one has hooks before and after each request takes
 effect, and writes any lines into its files.
 """
 
@@ -40,14 +40,14 @@ def reply(prompt, n=1, number=0):
     }
 
 
-def told(line, body, status=200):
-    """The line in a file of results for a request that was replied to."""
+def result_line(line, body, status=200):
+    """The line of a result file for a request that was answered."""
     response = {"status_code": status, "body": body}
     return {"id": "b", "custom_id": line["custom_id"], "response": response, "error": None}
 
 
-def untold(line, code):
-    """The line for one that was not carried out."""
+def undone_line(line, code):
+    """The line for a request that was not carried out."""
     return {"id": "b", "custom_id": line["custom_id"], "response": None, "error": {"code": code, "message": code}}
 
 
@@ -58,7 +58,7 @@ def refusal(message, code=None, param=None):
 
 def answer(line, place=0):
     """The line for a request that was answered with its own prompt."""
-    return told(line, reply(prompt_of(line), line["body"].get("n", 1), place))
+    return result_line(line, reply(prompt_of(line), line["body"].get("n", 1), place))
 
 
 def prompt_of(line):
@@ -67,11 +67,11 @@ def prompt_of(line):
 
 @dataclass
 class Provider:
-    """Batches of which each ends with a poll of its own, the second one by default.
+    """Batches that each end with a poll of their own, by default the second.
 
-    `before` and `after` are called with each request, its kind and its turn among those of its kind; what they return,
-    if anything, is the reply. `results` makes the lines of the output and of the error file from the requests of a
-    batch, and `errors` those of a batch that is turned away. `computed` counts answers by the names of requests.
+    `before` and `after` are called with each request, its kind and its number among those of its kind; what they
+    return, if anything, is the reply. `results` makes the lines of the output and of the error file from the requests
+    of a batch, and `errors` those of a batch that is rejected. `computed` counts answers by the names of requests.
     """
 
     before: Callable[..., Any] | None = None
@@ -149,7 +149,7 @@ class Provider:
 
 @asynccontextmanager
 async def listening(provider):
-    """A provider on loopback, in this event loop."""
+    """Serve a provider on loopback, in this event loop."""
     server = web.Server(provider.handle, handler_cancellation=True, access_log=None)
     listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
     provider.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"
@@ -166,7 +166,7 @@ def sampler_of(provider, options="", identity="run 1", clock=None):
 
 
 class HandClock(FakeClock):
-    """A clock that is moved by hand: whoever sleeps on it sleeps until then."""
+    """A clock moved by hand: sleeping on it ends when the clock has been moved far enough."""
 
     def __init__(self):
         super().__init__()
@@ -179,7 +179,7 @@ class HandClock(FakeClock):
         await awake
 
     async def advance(self, seconds):
-        """Move it, and let everybody go on who was to sleep no longer."""
+        """Move the clock, and let those whose sleep is over run."""
         self.now += seconds
         for until, awake in [sleeper for sleeper in self.sleepers if sleeper[0] <= self.now]:
             self.sleepers.remove((until, awake))
@@ -189,20 +189,20 @@ class HandClock(FakeClock):
 
 
 async def until(holds):
-    """Let others go on until something holds."""
+    """Let other tasks run until a condition holds."""
     while not holds():
         await asyncio.sleep(0)
 
 
 async def outcomes(sampler, steps, n=1):
-    """What each of these steps brings: the texts of its samples, or an error."""
+    """The result of each of these steps: the texts of its samples, or an error."""
     calls = [sampler.sample(f"p{step}", settings(step), n) for step in steps]
     got = await asyncio.gather(*calls, return_exceptions=True)
     return [one if isinstance(one, Exception) else [sample.text for sample in one] for one in got]
 
 
 def trying(provider, work, options="", clock=None):
-    """Do something with a sampler of a provider, and close it."""
+    """Work with a sampler of a provider, and close it."""
 
     async def main():
         async with listening(provider):
@@ -216,7 +216,7 @@ def trying(provider, work, options="", clock=None):
 
 
 def at(kind, *replies):
-    """A hook that replies so to the first requests of a kind."""
+    """A hook that sends this reply to the first requests of a kind."""
 
     async def hook(request, its_kind, turn):
         return await replies[turn](request) if its_kind == kind and turn < len(replies) else None
@@ -234,7 +234,7 @@ def error(status, message="no", code=None):
 
 
 def page(content):
-    """Reply with something else than was asked for."""
+    """Reply with something other than was asked for."""
 
     async def replying(request):
         return web.Response(text=content)
@@ -248,7 +248,7 @@ async def hang(request):
 
 
 async def reset(request):
-    """Close the connection in the place of a reply."""
+    """Close the connection instead of replying."""
     request.transport.abort()
     return web.Response()
 
@@ -257,8 +257,8 @@ def kinds(results):
     return [one.kind if isinstance(one, Exception) else one for one in results]
 
 
-async def ask_and_tell(spec, identity, steps, n):
-    """Ask for the first samples of so many steps, and print what comes, one line a step."""
+async def ask_and_print(spec, identity, steps, n):
+    """Ask for the first samples of so many steps, and print the results, one line a step."""
     sampler = BatchSampler(spec, identity)
     for texts in await outcomes(sampler, range(steps), n):
         print(json.dumps(texts))  # noqa: T201
@@ -266,4 +266,4 @@ async def ask_and_tell(spec, identity, steps, n):
 
 
 if __name__ == "__main__":  # a process of its own, that may be killed
-    asyncio.run(ask_and_tell(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+    asyncio.run(ask_and_print(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))

@@ -1,4 +1,4 @@
-"""The batch sampler fulfils the contract of endpoints."""
+"""The batch sampler fulfils the contract for endpoints."""
 
 from contextlib import ExitStack
 

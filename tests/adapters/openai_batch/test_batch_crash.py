@@ -1,4 +1,4 @@
-"""A process that asks in batches is killed and another one goes on: no sample is paid twice."""
+"""If a process that asks in batches is killed, the next one pays for no sample twice."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ async def child(spec, steps=STEPS, n=1, identity="run 1"):
 
 
 async def ended(process):
-    """What a process printed, when it has ended."""
+    """The output of a process that has ended."""
     out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
     assert process.returncode == 0
     return [json.loads(line) for line in out.splitlines()]
@@ -41,8 +41,9 @@ BEFORE = [(UPLOAD, 0), (CREATE, 0)]  # a kill before any other request is one af
 
 @each(("effective", "point"), [*((True, point) for point in AFTER), *((False, point) for point in BEFORE)])
 def test_a_kill_at_any_request_costs_nothing(effective, point):
-    """SIGKILL before or after any request has its effect: a second process of the same run gets every answer, and no
-    request was carried out twice.
+    """After SIGKILL before or after any request takes effect, a second process gets every answer at no further cost.
+
+    No request was carried out twice.
     """
     provider = Provider()
     killed = asyncio.Event()
@@ -69,8 +70,8 @@ def test_a_kill_at_any_request_costs_nothing(effective, point):
     assert len(provider.batches) == 1
 
 
-def test_another_run_does_not_take_what_is_not_its_own():
-    """A process with another identity finds nothing, and buys all of it for itself."""
+def test_another_run_does_not_take_over_batches():
+    """A process of another run recovers nothing, and sends all requests itself."""
 
     async def main():
         async with listening(Provider()) as provider:
@@ -82,14 +83,15 @@ def test_another_run_does_not_take_what_is_not_its_own():
     assert len(provider.computed) == 2 * STEPS
 
 
-def four_looked_at(totals):
-    """Whether four batches were made, and each looked at for the first time."""
+def four_polled(totals):
+    """Whether four batches were created, and each was polled for the first time."""
     return sum("batch_" in path for path in totals.paths) >= 4
 
 
 def test_a_thousand_requests_survive_a_kill_after_they_were_sent():
-    """SIGKILL once all batches are made: the second process sends no line again, by the server's own books, and gets
-    all answers while the batches end shuffled, doubled and in part expired.
+    """After SIGKILL once all batches are created, the second process sends nothing again and gets all answers.
+
+    The server's records show it, while batches end shuffled, with duplicates and in part expired.
     """
     trials = [Trials(polls=10**9, shuffled=True, doubled=0.2, seed=number) for number in range(4)]
     with serving(batch=lambda number: trials[number]) as server:
@@ -97,7 +99,7 @@ def test_a_thousand_requests_survive_a_kill_after_they_were_sent():
 
         async def main():
             first = await child(spec, 1000, 2)
-            assert await asyncio.to_thread(server.ledger.wait_for, four_looked_at, PATIENCE_SECONDS)
+            assert await asyncio.to_thread(server.ledger.wait_for, four_polled, PATIENCE_SECONDS)
             assert first.returncode is None
             first.kill()
             await first.wait()

@@ -1,4 +1,4 @@
-"""Pending requests: their states, which caller gets which answer, and their ids."""
+"""Pending requests: their states, which caller gets which answer, and their names."""
 
 import asyncio
 from collections import Counter
@@ -44,8 +44,8 @@ others = st.tuples(
 )
 
 
-class Play:
-    """Asks and settles as its test says, and keeps what was bought and what was handed out."""
+class Scenario:
+    """Asks and settles requests as its test says, and keeps what was sent and what was handed out."""
 
     def __init__(self):
         self.requests = made()
@@ -79,7 +79,7 @@ class Play:
         if what != "twice":  # a request that is settled twice: the second time nobody waits for it
             del self.open[key]
 
-    async def play(self, moves):
+    async def scenario(self, moves):
         for move in moves:
             self.do(*move)
             await asyncio.sleep(0)
@@ -92,12 +92,13 @@ class Play:
 
 
 @given(st.lists(asks | others, max_size=60))
-def test_each_sample_is_handed_out_once_and_nobody_waits_for_ever(moves):
-    """Through any interleaving of asking, giving up, sending, settling, failing and finding again, every call ends,
-    with as many samples as it asked for at most, and no sample goes to two calls.
+def test_each_sample_is_handed_out_once_and_every_call_ends(moves):
+    """Whatever the order of asking, cancelling, sending, settling, failing and recovering, every call ends.
+
+    Each has at most as many samples as it asked for, and no sample goes to two calls.
     """
-    play = Play()
-    outcomes = asyncio.run(play.play(moves))
+    scenario = Scenario()
+    outcomes = asyncio.run(scenario.scenario(moves))
     wanted = [move[3] for move in moves if move[0] == "ask"]
     had = Counter()
     for outcome, n in zip(outcomes, wanted, strict=True):
@@ -121,8 +122,8 @@ async def answered(requests, asked, outcome):
     return await task
 
 
-def test_a_call_given_up_before_it_is_sent_is_not_sent():
-    """What nobody waits for any more is taken out of the batch that is being gathered."""
+def test_a_call_cancelled_before_it_is_sent_is_not_sent():
+    """A request whose call was cancelled is removed from the batch being gathered."""
 
     async def work():
         requests = made()
@@ -137,8 +138,8 @@ def test_a_call_given_up_before_it_is_sent_is_not_sent():
 
 
 @each("late", [False, True])
-def test_what_a_given_up_call_bought_is_kept_for_who_asks_the_same(late):
-    """After a batch is sent, an answer that nobody waits for goes to whoever asks next, and nothing is sent again."""
+def test_the_answer_of_a_cancelled_call_is_kept_for_the_same_request(late):
+    """After a batch was sent, the answer of a cancelled call goes to the next call that asks the same, at no cost."""
 
     async def work():
         requests = made()
@@ -157,8 +158,8 @@ def test_what_a_given_up_call_bought_is_kept_for_who_asks_the_same(late):
     run(work)
 
 
-def test_two_who_ask_the_same_at_once_get_two_answers():
-    """Calls that are alike and in flight together are two requests, of two names, in one batch."""
+def test_two_equal_calls_at_once_get_two_answers():
+    """Equal calls in flight together are two requests with two names, in one batch."""
 
     async def work():
         requests = made()
@@ -174,7 +175,7 @@ def test_two_who_ask_the_same_at_once_get_two_answers():
 
 
 def test_samples_beyond_those_asked_for_answer_the_numbers_after_them():
-    """An answer of three samples to a call for one leaves two for the calls for the numbers that follow."""
+    """If a call for one sample gets three, the other two answer the calls for the numbers that follow."""
 
     async def work():
         requests = made({line().key: samples(3)})
@@ -185,7 +186,7 @@ def test_samples_beyond_those_asked_for_answer_the_numbers_after_them():
 
 
 def test_an_answer_for_fewer_is_taken_as_it_is():
-    """A call for three is answered by an open request for one: the rest is asked for again."""
+    """A call for three is answered by a pending request for one; the others are asked for again."""
 
     async def work():
         requests = made()
@@ -198,8 +199,8 @@ def test_an_answer_for_fewer_is_taken_as_it_is():
     run(work)
 
 
-def test_tokens_that_a_reply_does_not_tell_are_charged_at_their_worst():
-    """Usage that is not said is that of the longest prompt and the longest answer."""
+def test_missing_usage_is_charged_at_the_worst_case():
+    """A reply without usage is charged the longest prompt and the longest answer."""
 
     async def work():
         (sample,) = await answered(made(), line(), (Sample("x", Usage(-1, -1)),))
@@ -208,8 +209,8 @@ def test_tokens_that_a_reply_does_not_tell_are_charged_at_their_worst():
     run(work)
 
 
-def test_closing_tells_those_who_wait():
-    """Whoever waits when the sampler is closed learns whether the request may have been billed."""
+def test_closing_says_whether_a_request_may_be_billed():
+    """A call that waits when the sampler is closed fails with whether its request may have been billed."""
 
     async def work():
         requests = made()
@@ -225,8 +226,8 @@ def test_closing_tells_those_who_wait():
     run(work)
 
 
-def test_unwanted_answers_are_forgotten_in_the_end():
-    """No more than so many answers are kept that nobody asks for: the oldest go first."""
+def test_unclaimed_answers_are_limited():
+    """Only so many answers without a caller are kept, and the oldest are dropped first."""
     kept = {}
     requests = made(kept)
     for step in range(MAX_KEPT_ANSWERS + 5):
@@ -235,8 +236,8 @@ def test_unwanted_answers_are_forgotten_in_the_end():
     assert RequestKey(4, 0, DIGEST) not in kept
 
 
-def test_a_request_is_called_the_same_in_every_process():
-    """The name is a function of the run, the step, the sample's number, the prompt and how it is drawn."""
+def test_a_request_has_the_same_name_in_every_process():
+    """The name is a function of the run, the step, the sample's number, the prompt and the settings."""
     key = key_of("run 1", "m", "prompt", SETTINGS)
     assert key.custom_id(3) == "5-2-4ad995b7bf9d23a2bf582d8a-3"
     assert key == key_of("run 1", "m", "prompt", SETTINGS)
@@ -254,7 +255,7 @@ def test_a_request_is_called_the_same_in_every_process():
 
 @given(st.integers(-(10**9), 10**9), st.integers(-2, 10**6), st.integers(0, 99), st.integers(1, 128))
 def test_a_name_is_read_back(step, slot, twin, n):
-    """Names have at most 64 letters, digits, - and _, and say the step, the sample's number and how many there are."""
+    """A name has at most 64 letters, digits, - and _, and holds the step, the sample's number and the count."""
     key = RequestKey(step, slot, DIGEST, twin)
     name = key.custom_id(n)
     assert parse_custom_id(name) == (key, n)
@@ -263,34 +264,34 @@ def test_a_name_is_read_back(step, slot, twin, n):
 
 
 @given(st.text(max_size=60) | st.from_regex(r"\A-?[0-9]{1,3}-[0-9]{1,3}-[0-9a-f]{24}(_[0-9])?-[0-9]{1,3}\Z"))
-def test_a_name_of_another_kind_is_none_of_ours(name):
-    """Whatever others call their requests is not taken for one of ours, unless it is written just so."""
+def test_a_foreign_name_is_not_taken_for_ours(name):
+    """A name that others gave to a request is recognized only if it has exactly our form."""
     found = parse_custom_id(name)
     assert found is None or found[0].custom_id(found[1]) == name
 
 
 def test_an_input_file_is_read_back():
-    """The names in a file that was put up are found again; what is no such file raises ValueError."""
+    """The names in an uploaded file are read back; a file of another form raises ValueError."""
     asked = [line(step, n=2) for step in range(3)]
     assert keys_in([one.text() for one in asked]) == {one.custom_id: one.key for one in asked}
     with pytest.raises(ValueError, match="not a line"):
         keys_in([b"<html>"])
 
 
-def test_a_batch_says_whose_it_is_and_which_steps_it_has():
-    """Metadata name the run and the model, and the first and last step, so that others are passed over."""
-    told = BatchMetadata("run 1", "m").metadata([7, 3, 12])
-    assert BatchMetadata("run 1", "m").matches(told)
-    assert not BatchMetadata("run 2", "m").matches(told)
-    assert not BatchMetadata("run 1", "n").matches(told)
-    assert steps_of(told) == range(3, 13)
+def test_metadata_name_run_model_and_steps():
+    """Metadata hold the run, the model, and the first and last step, so that batches of others are skipped."""
+    metadata = BatchMetadata("run 1", "m").metadata([7, 3, 12])
+    assert BatchMetadata("run 1", "m").matches(metadata)
+    assert not BatchMetadata("run 2", "m").matches(metadata)
+    assert not BatchMetadata("run 1", "n").matches(metadata)
+    assert steps_of(metadata) == range(3, 13)
     assert steps_of({}) is None
     assert steps_of({"steps": "a..b"}) is None
 
 
 @each("identity", ["", "x" * 513, "two\nlines"])
 def test_a_run_that_cannot_be_named_is_refused(identity):
-    """An identity that no metadata can hold is an error before anything is sent."""
+    """A run's identity that does not fit into metadata is an error before anything is sent."""
     from unerring.adapters.openai_batch.sampler import BatchSampler
 
     with pytest.raises(InputError, match="identity"):

@@ -1,4 +1,4 @@
-"""Batches of an earlier session are recovered by their metadata, and no sample is paid twice."""
+"""Batches of an earlier session are recovered by their metadata, and no sample is paid for twice."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from unerring.errors import FailureKind
 
 
 def again(provider, first, second, **options):
-    """What two samplers of one run do after each other, the second after the first was closed without a word."""
+    """The results of two samplers of one run, the second made after the first was closed without waiting."""
 
     async def main():
         async with listening(provider):
@@ -25,7 +25,7 @@ def again(provider, first, second, **options):
 
 
 def sent_only(provider, steps):
-    """Ask, and give up once the batch is made."""
+    """Ask, and cancel once the batch is created."""
 
     async def work(sampler):
         made = len(provider.batches)
@@ -42,8 +42,8 @@ def asked(steps):
     return lambda sampler: outcomes(sampler, steps)
 
 
-def test_what_was_handed_out_is_not_found_again():
-    """A sampler that was closed and asks the same once more gets a new answer, not the one that it has had."""
+def test_a_sample_handed_out_is_not_recovered():
+    """A sampler that was closed and asks for the same again gets a new answer."""
     provider = Provider(polls=1)
 
     async def main():
@@ -57,21 +57,21 @@ def test_what_was_handed_out_is_not_found_again():
     assert len(provider.sent) == 2
 
 
-def test_what_was_never_asked_before_is_bought_beside_what_is_found():
-    """Of a batch of an earlier session and new requests, only the new ones are sent."""
+def test_only_new_requests_are_sent_next_to_a_recovered_batch():
+    """If some requests are in a recovered batch, only the others are sent."""
     provider = Provider(polls=10**9)
 
-    def go_on(sampler):
+    def resumed(sampler):
         provider.polls = 1
         return outcomes(sampler, range(5))
 
-    _, got = again(provider, sent_only(provider, range(3)), go_on)
+    _, got = again(provider, sent_only(provider, range(3)), resumed)
     assert got == [[f"p{step}"] for step in range(5)]
     assert [len(sent) for sent in provider.sent] == [3, 2]
 
 
-def test_what_is_found_and_expired_is_bought_again():
-    """The finished part of an expired batch of an earlier session is used; only the rest is sent again."""
+def test_the_expired_part_of_a_recovered_batch_is_sent_again():
+    """The finished part of an expired batch is used, and only the rest is sent again."""
     provider = Provider()
     provider.results = lambda lines: (
         provider.answered(lines[:2])[0] if len(lines) == 5 else provider.answered(lines)[0],
@@ -86,10 +86,10 @@ def test_what_is_found_and_expired_is_bought_again():
 
 @each("live", [False, True])
 def test_a_batch_whose_input_file_is_gone_is_read_by_its_results(live):
-    """Where nobody can say what a found batch asks, it is waited for, and used as far as it answers."""
+    """If a recovered batch's input file was deleted, the batch is awaited, and used as far as its results go."""
     provider = Provider(polls=10**9 if live else 1)
 
-    def go_on(sampler):
+    def resumed(sampler):
         provider.files.pop("file-1")
         for batch in provider.batches.values():
             batch.setdefault("input", provider.sent[0])
@@ -98,7 +98,7 @@ def test_a_batch_whose_input_file_is_gone_is_read_by_its_results(live):
         return outcomes(sampler, range(3))
 
     first = sent_only(provider, range(3)) if live else asked(range(3))
-    _, got = again(provider, first, go_on)
+    _, got = again(provider, first, resumed)
     assert got == [[f"p{step}"] for step in range(3)]
     assert len(provider.sent) == 1
 
@@ -109,22 +109,22 @@ def end_without_input(provider, batch):
     del provider.files["file-1"]
 
 
-def test_results_that_are_gone_are_bought_again():
-    """Where a finished batch's results were deleted meanwhile, its requests are sent again."""
+def test_deleted_results_are_asked_for_again():
+    """If the results of a finished batch were deleted, its requests are sent again."""
     provider = Provider(polls=1)
 
-    async def go_on(sampler):
+    async def resumed(sampler):
         provider.turns.clear()
         provider.before = at(DOWNLOAD, error(404))
         return await outcomes(sampler, range(2))
 
-    _, got = again(provider, asked(range(2)), go_on)
+    _, got = again(provider, asked(range(2)), resumed)
     assert got == [["p0"], ["p1"]]
     assert [len(sent) for sent in provider.sent] == [2, 2]
 
 
-def test_batches_of_steps_that_nobody_asks_for_are_left_alone():
-    """Of many batches found, only those that may hold a step that is asked for are looked into."""
+def test_batches_of_other_steps_are_not_read():
+    """Of many recovered batches only those that may hold a requested step are read."""
     provider = Provider(polls=1)
 
     async def first(sampler):
@@ -141,8 +141,8 @@ def test_batches_of_steps_that_nobody_asks_for_are_left_alone():
     assert len(provider.sent) == 7
 
 
-def test_a_list_of_several_pages_is_looked_through():
-    """A batch of ours behind hundreds of others is found."""
+def test_all_pages_of_the_list_are_read():
+    """A batch of ours is recovered from behind hundreds of others."""
     provider = Provider(polls=1)
 
     async def second(sampler):
@@ -155,8 +155,8 @@ def test_a_list_of_several_pages_is_looked_through():
     assert len(provider.sent) == 1
 
 
-def test_closing_cancels_no_batch_and_leaves_nobody_waiting():
-    """After aclose, calls in flight end with an unknown outcome, and the batch goes on to be found again."""
+def test_closing_cancels_no_batch_and_ends_every_call():
+    """After aclose, calls in flight end with an unknown outcome, and the batch continues and can be recovered."""
     provider = Provider(polls=10**9)
 
     async def first(sampler):

@@ -1,9 +1,21 @@
-"""The files of a batch become samples or failures of the calls that wait."""
+"""The result files of a batch become samples or failures of the waiting calls."""
 
 import asyncio
 import json
 
-from batch_provider import Provider, answer, kinds, outcomes, prompt_of, refusal, reply, settings, told, trying, untold
+from batch_provider import (
+    Provider,
+    answer,
+    kinds,
+    outcomes,
+    prompt_of,
+    refusal,
+    reply,
+    result_line,
+    settings,
+    trying,
+    undone_line,
+)
 
 from tables import each
 from unerring.core.voting.sample import Usage
@@ -11,7 +23,7 @@ from unerring.errors import FailureKind, ProviderBusy, ProviderDown
 
 
 def test_lines_that_cannot_be_read_fail_their_own_requests_alone():
-    """An output file cut in the middle of a line makes what is missing of unknown outcome, and keeps the rest."""
+    """An output file cut within a line makes the missing requests' outcomes unknown, and the rest is used."""
 
     def results(asked):
         lines = [json.dumps(answer(line)).encode() + b"\n" for line in asked]
@@ -22,8 +34,10 @@ def test_lines_that_cannot_be_read_fail_their_own_requests_alone():
 
 
 def test_replies_in_files_are_read_as_those_of_the_chat_endpoint():
-    """By its status and words, a request in the error file is a refused question or a rate limit; an empty
-    reply is of unknown outcome, with what it was billed."""
+    """Status and message of a line in the error file give the same failure as on the chat endpoint.
+
+    A reply without choices is of unknown outcome and charged what it was billed.
+    """
     bodies = [
         (refusal("filtered", "content_filter"), 400),
         (refusal("slowly", "rate_limit_exceeded"), 429),
@@ -32,8 +46,8 @@ def test_replies_in_files_are_read_as_those_of_the_chat_endpoint():
     ]
 
     def results(asked):
-        failed = [told(line, *each) for line, each in zip(asked, bodies, strict=False)]
-        return [told(asked[4], reply("x") | {"choices": []})], failed
+        failed = [result_line(line, *each) for line, each in zip(asked, bodies, strict=False)]
+        return [result_line(asked[4], reply("x") | {"choices": []})], failed
 
     async def work(sampler):
         calls = [sampler.sample(f"p{step}", settings(step), 1) for step in range(5)]
@@ -48,10 +62,10 @@ def test_replies_in_files_are_read_as_those_of_the_chat_endpoint():
 
 
 def test_a_reply_without_usage_is_charged_at_its_worst():
-    """Tokens that a result does not tell of are those of the longest prompt, once, and of the longest answers."""
+    """A result without usage is charged the longest prompt once, and the longest answers."""
 
     def results(asked):
-        bare = [told(line, reply("x", n=2)) for line in asked]
+        bare = [result_line(line, reply("x", n=2)) for line in asked]
         for line in bare:
             del line["response"]["body"]["usage"]
         return bare, []
@@ -64,12 +78,14 @@ def test_a_reply_without_usage_is_charged_at_its_worst():
 
 
 def test_a_parameter_that_is_refused_is_left_out_from_then_on():
-    """Where a model takes no max_tokens, all of a batch fail in passing, and the next one words it otherwise."""
+    """If a model refuses max_tokens, all requests of a batch fail as transient; the next batch uses the other name."""
     words = refusal("Use 'max_completion_tokens' instead.", "unsupported_parameter", "max_tokens")
 
     def results(asked):
         refused = [line for line in asked if "max_tokens" in line["body"]]
-        return [answer(line) for line in asked if line not in refused], [told(line, words, 400) for line in refused]
+        return [answer(line) for line in asked if line not in refused], [
+            result_line(line, words, 400) for line in refused
+        ]
 
     async def work(sampler):
         return await outcomes(sampler, [0, 1]), await outcomes(sampler, [0, 1])
@@ -80,8 +96,8 @@ def test_a_parameter_that_is_refused_is_left_out_from_then_on():
 
 
 def test_where_n_is_ignored_samples_are_asked_for_one_by_one_in_one_batch():
-    """A server that gives one choice of three is asked for the others, and later for three requests at once."""
-    provider = Provider(results=lambda asked: ([told(line, reply(prompt_of(line))) for line in asked], []))
+    """If one of three choices comes back, the others are asked for, and later three single requests in one batch."""
+    provider = Provider(results=lambda asked: ([result_line(line, reply(prompt_of(line))) for line in asked], []))
 
     async def work(sampler):
         return await outcomes(sampler, [0], n=3), await outcomes(sampler, [1], n=3)
@@ -91,24 +107,26 @@ def test_where_n_is_ignored_samples_are_asked_for_one_by_one_in_one_batch():
 
 
 @each(
-    ("fates", "first", "then"),
+    ("ends", "first", "then"),
     [
         ("aea", ["p0"], ["p0"] * 2),
         ("eaa", FailureKind.TRANSIENT, ["p0"] * 3),
         ("aua", FailureKind.UNKNOWN, ["p0"] * 3),
     ],
 )
-def test_of_samples_asked_for_one_by_one_none_that_came_is_bought_again(fates, first, then):
-    """Those before the first failure are handed out, those behind it kept until asked for; where a failure may have
-    cost something, it is raised in any case. Only what failed is sent again.
+def test_single_requests_that_succeeded_are_not_sent_again(ends, first, then):
+    """Of samples asked for by single requests, only those that failed are sent again.
+
+    Those before the first failure are handed out, those behind it kept until asked for; where a failure may have cost
+    something, it is raised in any case.
     """
 
     def results(asked):
-        if len(asked) < len(fates):
+        if len(asked) < len(ends):
             return [answer(line) for line in asked], []
-        fate = list(zip(asked, fates, strict=True))
-        output = [answer(line) if its == "a" else b"{\n" for line, its in fate if its != "e"]
-        return output, [untold(line, "batch_expired") for line, its in fate if its == "e"]
+        pairs = list(zip(asked, ends, strict=True))
+        output = [answer(line) if end == "a" else b"{\n" for line, end in pairs if end != "e"]
+        return output, [undone_line(line, "batch_expired") for line, end in pairs if end == "e"]
 
     provider = Provider(results=results)
 

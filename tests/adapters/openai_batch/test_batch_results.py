@@ -1,4 +1,4 @@
-"""The results of a batch are matched with its requests."""
+"""The lines of a batch's result files are matched with its requests."""
 
 import json
 
@@ -34,7 +34,7 @@ def cut(line):
     return line[:10]
 
 
-def fates(outcomes):
+def kinds_of(outcomes):
     return {name: outcome.kind for name, outcome in outcomes.items()}
 
 
@@ -71,8 +71,9 @@ def written(file):
     st.none() | st.integers(0, 20),
 )
 def test_whatever_the_files_hold_each_request_has_one_outcome(requested, output, errors, completed):
-    """Any mixture of answers, refusals, duplicates, gaps, strangers and cut lines gives exactly one outcome a request:
-    the first answer if there is one, else the first thing said, else that it was not done or that nobody can say.
+    """Any mix of answers, refusals, duplicates, gaps, foreign and cut lines gives exactly one outcome a request.
+
+    It is the first answer if there is one, else the first other line, else that it was not done or is unknown.
     """
     outcomes = reconcile(requested, written(output), written(errors), completed)
     assert outcomes.keys() == requested
@@ -93,8 +94,8 @@ def test_whatever_the_files_hold_each_request_has_one_outcome(requested, output,
 
 
 @given(st.lists(lines, max_size=30), st.randoms())
-def test_fates_do_not_depend_on_the_order_of_lines(file, chance):
-    """Lines in another order give each request the same fate, unless two lines tell of different failures."""
+def test_outcomes_do_not_depend_on_the_order_of_lines(file, chance):
+    """Lines in another order give each request the same outcome, unless two lines have different failures."""
     shuffled = list(file)
     chance.shuffle(shuffled)
     kinds = {}
@@ -105,16 +106,16 @@ def test_fates_do_not_depend_on_the_order_of_lines(file, chance):
     assert all(before[name].kind is after[name].kind for name in NAMES if name in steady or name not in kinds)
 
 
-def test_a_batch_whose_input_is_not_known_is_taken_as_its_files_name_it():
-    """Without a list of requests, whatever the files name has an outcome, and nothing else."""
+def test_a_batch_without_an_input_file_has_the_requests_of_its_results():
+    """Without a list of requests, exactly those that the result files name have an outcome."""
     outcomes = reconcile(None, [answered(NAMES[0])], [undone(NAMES[1])], 1)
-    assert fates(outcomes) == {NAMES[0]: OutcomeKind.ANSWERED, NAMES[1]: OutcomeKind.UNDONE}
+    assert kinds_of(outcomes) == {NAMES[0]: OutcomeKind.ANSWERED, NAMES[1]: OutcomeKind.UNDONE}
 
 
 def test_an_unreadable_line_fails_the_request_it_names():
-    """A line cut in its middle makes only its own request's outcome unknown, where its name is still there."""
+    """If a line is cut but still has its name, the outcome of only that request is unknown."""
     outcomes = reconcile(NAMES[:3], [answered(NAMES[0]), answered(NAMES[1])[:80], answered(NAMES[2])], [], 3)
-    assert fates(outcomes) == {
+    assert kinds_of(outcomes) == {
         NAMES[0]: OutcomeKind.ANSWERED,
         NAMES[1]: OutcomeKind.UNKNOWN,
         NAMES[2]: OutcomeKind.ANSWERED,
@@ -139,12 +140,12 @@ def test_an_unreadable_line_fails_the_request_it_names():
     ids=range(11),
 )
 def test_hostile_lines_are_of_unknown_outcome(line):
-    """Lines of any bytes neither raise nor count as an answer: what was asked may have been billed."""
-    assert fates(reconcile(NAMES[:1], [line], [], 1)) == {NAMES[0]: OutcomeKind.UNKNOWN}
+    """Lines of any bytes neither raise nor count as an answer: the request may have been billed."""
+    assert kinds_of(reconcile(NAMES[:1], [line], [], 1)) == {NAMES[0]: OutcomeKind.UNKNOWN}
 
 
 def test_an_error_without_a_reply_is_put_into_the_shape_of_one():
-    """An error that came with no reply of HTTP has the shape of the chat endpoint's errors."""
+    """An error that came without an HTTP reply is brought into the form of the chat endpoint's errors."""
     line = {"custom_id": NAMES[0], "response": None, "error": {"code": "server_error", "message": "broke"}}
     outcome = reconcile(NAMES[:1], [], [json.dumps(line).encode()], 0)[NAMES[0]]
     assert (outcome.kind, outcome.status) == (OutcomeKind.REFUSED, 0)
@@ -152,7 +153,7 @@ def test_an_error_without_a_reply_is_put_into_the_shape_of_one():
 
 
 def test_a_gap_costs_nothing_where_the_provider_counts_it_as_not_done():
-    """A missing request was not done if the provider's count has no place for it, and is unknown if it has."""
+    """A missing request was not done if the provider's counts leave no room for it, and is unknown otherwise."""
     file = [answered(name) for name in NAMES[:3]]
     assert reconcile(NAMES[:4], file, [], 3)[NAMES[3]].kind is OutcomeKind.UNDONE
     assert reconcile(NAMES[:4], file, [], 4)[NAMES[3]].kind is OutcomeKind.UNKNOWN
@@ -160,7 +161,7 @@ def test_a_gap_costs_nothing_where_the_provider_counts_it_as_not_done():
 
 
 def test_outcomes_say_why():
-    """A gap's outcome tells how the batch ended, and an expired request's what the provider says of it."""
+    """A missing request's outcome says how the batch ended, and an expired one's what the provider said."""
     assert "expired" in reconcile(NAMES[:1], [], [], 0, "expired")[NAMES[0]].reason
     assert reconcile(NAMES[:1], [], [undone(NAMES[0])], 0)[NAMES[0]] == RequestOutcome(
         OutcomeKind.UNDONE, reason="batch_expired!"

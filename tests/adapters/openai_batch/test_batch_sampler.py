@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from batch_provider import KEY, UPLOAD, HandClock, Provider, outcomes, reply, settings, told, trying, until
+from batch_provider import KEY, UPLOAD, HandClock, Provider, outcomes, reply, result_line, settings, trying, until
 
 from faults.server import serving
 from faults.trials import ERRORS_ONLY, REJECTED, Trials
@@ -25,7 +25,7 @@ def sampler_at(server, options="", identity="run 1"):
 
 
 class Caller:
-    """Asks as the runtime does: again after each passing failure, which is counted by its kind."""
+    """Asks as the runtime does: again after each transient failure, counted by its kind."""
 
     def __init__(self, sampler):
         self.sampler = sampler
@@ -46,12 +46,12 @@ class Caller:
 
 
 def bought(server):
-    """How often each request was carried out, by the server's books."""
+    """How often each request was carried out, by the server's records."""
     return Counter(entry.custom_id for entry in server.ledger.entries if entry.custom_id)
 
 
 def troubled(number):
-    """The first batches go wrong in every way; those after them well, so that there is an end."""
+    """The first batches have every fault, the later ones none, so that the test ends."""
     if number < 4:
         gaps = 0.002 if number < 2 else 0.0
         return Trials(3, expired=0.6, dropped=gaps, doubled=0.2, shuffled=True, failing_polls=(1, 2), seed=number)
@@ -60,14 +60,15 @@ def troubled(number):
 
 @each("options", [",batch=50000", ",batch=250"], ids=["one batch", "four batches"])
 def test_a_thousand_requests_settle_once_each_whatever_happens(options):
-    """With 60 % expired, gaps, duplicates, shuffling and failing polls, each request is answered once, and none is
-    sent again but those that were not carried out or whose answer the provider lost.
+    """Each request is answered once, whatever is missing, duplicated, shuffled or expired, and if polls fail.
+
+    60 % expire. None is sent again but those that were not carried out or whose answer the provider lost.
     """
     with serving(batch=troubled) as server:
         caller = Caller(sampler_at(server, options))
         got = asyncio.run(caller.all(THOUSAND, n=2))
         lines = bought(server)
-        told = [entry.billed for entry in server.ledger.entries if entry.custom_id and entry.fault is None]
+        bills = [entry.billed for entry in server.ledger.entries if entry.custom_id and entry.fault is None]
         lost = [entry for entry in server.ledger.entries if entry.fault == "DROPPED"]
     assert [len(samples) for samples in got] == [2] * THOUSAND
     identities = [sample.reply_id for samples in got for sample in samples]
@@ -78,12 +79,12 @@ def test_a_thousand_requests_settle_once_each_whatever_happens(options):
     assert caller.failures[FailureKind.UNKNOWN] == len(lost) > 0
     assert caller.failures.total() == caller.failures[FailureKind.TRANSIENT] + len(lost)
     charged = sum((sample.usage for samples in got for sample in samples), Usage())
-    assert charged.input_tokens == sum(billed.input for billed in told)
-    assert charged.output_tokens == sum(billed.output for billed in told)
+    assert charged.input_tokens == sum(billed.input for billed in bills)
+    assert charged.output_tokens == sum(billed.output for billed in bills)
 
 
 def shaken(number):
-    """Each batch goes wrong in a way of its own; from some number on all go well, so that there is an end."""
+    """Each batch has faults of its own; from some number on all succeed, so that the test ends."""
     chance = Random(f"batch {number}")
     if number >= 1200:
         return Trials(polls=1)
@@ -101,8 +102,9 @@ def shaken(number):
 
 @pytest.mark.parametrize("batches", [300, pytest.param(1000, marks=pytest.mark.slow)])
 def test_hundreds_of_batches_settle_every_request_once(batches):
-    """Over hundreds of batches that expire, lose and double results, fail polls, and are made without a word, every
-    request is answered once; the only ones carried out twice are those whose results the provider lost.
+    """Over hundreds of batches with faults every request is answered once, and only lost results are paid for again.
+
+    The batches expire, lose and duplicate results, fail polls, and are created without a reply.
     """
     with serving(batch=shaken) as server:
         caller = Caller(sampler_at(server, ",batch=4"))
@@ -117,7 +119,7 @@ def test_hundreds_of_batches_settle_every_request_once(batches):
 
 
 def test_where_every_request_fails_there_is_only_an_error_file():
-    """A batch with no output file tells each of its calls what the server said of it."""
+    """If a batch has no output file, each of its calls fails with the server's error."""
     with serving(batch=ERRORS_ONLY) as server:
         got = trying_at(server, range(20))
         assert server.ledger.totals.batch_lines == 0
@@ -136,8 +138,8 @@ def trying_at(server, steps, **how):
     return asyncio.run(main())
 
 
-def test_a_rejected_batch_is_never_silent():
-    """A batch that the server turns away fails all of its calls permanently, and nothing is billed."""
+def test_a_rejected_batch_fails_its_calls():
+    """If the server rejects a batch, all its calls fail permanently, and nothing is billed."""
     with serving(batch=REJECTED) as server:
         got = trying_at(server, range(20))
         assert server.ledger.totals.batch_lines == 0
@@ -145,7 +147,7 @@ def test_a_rejected_batch_is_never_silent():
     assert "Rejected" in str(got[0])
 
 
-def test_a_file_of_many_megabytes_goes_up_whole():
+def test_a_file_of_many_megabytes_is_uploaded_whole():
     """Long prompts make a large file, and each of its requests is answered."""
     with serving() as server:
 
@@ -160,8 +162,8 @@ def test_a_file_of_many_megabytes_goes_up_whole():
         assert len(bought(server)) == 50
 
 
-def test_calls_under_way_together_share_a_batch():
-    """Hundreds of calls make one batch, once nothing new arrives; one that is full is sent at once."""
+def test_calls_in_flight_together_share_a_batch():
+    """Hundreds of calls become one batch once no new one arrives; a full batch is sent at once."""
     with serving() as server:
         trying_at(server, range(300))
         trying_at(server, range(300), options=",batch=100", identity="run 2")
@@ -169,8 +171,8 @@ def test_calls_under_way_together_share_a_batch():
     assert sorted(made.values()) == [100, 100, 100, 300]
 
 
-def test_a_batch_is_sent_when_it_was_gathered_for_long_enough():
-    """Where calls keep coming, a batch is sent once the time to gather is over."""
+def test_a_batch_is_sent_when_its_gathering_time_is_over():
+    """If calls keep arriving, a batch is sent when its gathering time is over."""
     provider, clock = Provider(), HandClock()
 
     async def work(sampler):
@@ -188,7 +190,7 @@ def test_a_batch_is_sent_when_it_was_gathered_for_long_enough():
 
 
 def test_a_batch_is_sent_when_nothing_new_arrives():
-    """After a twentieth of the time to gather without a new call, a batch is sent."""
+    """After a twentieth of the gathering time without a new call, a batch is sent."""
     provider, clock = Provider(), HandClock()
 
     async def work(sampler):
@@ -206,14 +208,14 @@ def test_a_batch_is_sent_when_nothing_new_arrives():
 
 
 async def finished(clock, calls):
-    """Let time pass until all calls are over."""
+    """Move the clock until all calls have ended."""
     while not all(call.done() for call in calls):
         await clock.advance(60.0)
     await asyncio.gather(*calls)
 
 
 def test_a_call_for_several_samples_is_one_request():
-    """A call for n samples reads its prompt once; where n is not taken, it is n requests, in the same batch."""
+    """A call for n samples reads its prompt once; if n is refused, it is n requests in one batch."""
     for options, lines in (("", 1), (",n=1", 3)):
         with serving() as server:
             caller = Caller(sampler_at(server, options))
@@ -222,8 +224,8 @@ def test_a_call_for_several_samples_is_one_request():
             assert (len(bought(server)), server.ledger.totals.paths["/v1/files"]) == (lines, 1)
 
 
-def test_what_was_sent_for_a_call_given_up_answers_the_next_one():
-    """Cancelled after its batch was sent, a request is not sent again when the same is asked."""
+def test_a_request_sent_for_a_cancelled_call_answers_the_next_one():
+    """A request whose call was cancelled after its batch was sent is not sent again when asked for."""
     with serving(batch=Trials(polls=10)) as server:
 
         async def main():
@@ -241,8 +243,8 @@ def test_what_was_sent_for_a_call_given_up_answers_the_next_one():
         assert server.ledger.totals.batch_lines == 1
 
 
-def test_a_call_given_up_before_its_batch_is_sent_is_not_in_it():
-    """Cancelled while its batch is gathered, a request is never sent."""
+def test_a_call_cancelled_before_its_batch_is_sent_is_not_in_it():
+    """A request whose call is cancelled while its batch is gathered is never sent."""
     provider, clock = Provider(), HandClock()
 
     async def work(sampler):
@@ -258,8 +260,8 @@ def test_a_call_given_up_before_its_batch_is_sent_is_not_in_it():
     assert [len(sent) for sent in provider.sent] == [1]
 
 
-def test_on_another_event_loop_what_was_under_way_is_found_again():
-    """A sampler that is used on a second event loop takes up the batches of the first one, and buys nothing twice."""
+def test_a_second_event_loop_recovers_batches_in_flight():
+    """A sampler used on a second event loop takes over the batches of the first, and pays for nothing twice."""
     with serving(batch=Trials(polls=60)) as server:
         sampler = sampler_at(server)
 
@@ -281,7 +283,7 @@ async def closed(sampler):
 
 
 def test_metadata_name_the_run():
-    """Each batch has the run's identity, its model and its steps in its metadata, and no key is in what is sent."""
+    """Each batch has the run's identity, model and steps in its metadata, and no key."""
     provider = Provider()
     trying(provider, lambda sampler: outcomes(sampler, [4, 7]))
     (batch,) = provider.batches.values()
@@ -291,7 +293,7 @@ def test_metadata_name_the_run():
 
 
 def test_it_is_an_endpoint():
-    """It has an account and a worst case, and tells its key to nobody."""
+    """It has an account and a worst case, and shows its key nowhere."""
     sampler = BatchSampler("openai-batch/m@http://127.0.0.1:1/v1,compact", "run 1", {"UNERRING_API_KEY": KEY})
     assert isinstance(sampler, Endpoint)
     assert (sampler.paid, sampler.compact) == (True, True)
@@ -303,7 +305,7 @@ def test_it_is_an_endpoint():
 
 
 def test_samples_name_their_voter_and_no_latency():
-    """Each sample's voter is the sampler's name; how long a batch took is left out, for it says nothing of a cache."""
+    """A sample's voter is the sampler's name, and it has no latency: a batch's duration says nothing about caches."""
     with serving() as server:
         sampler = sampler_at(server)
         (samples,) = asyncio.run(Caller(sampler).all(1))
@@ -311,7 +313,7 @@ def test_samples_name_their_voter_and_no_latency():
 
 
 def test_a_prompt_that_cannot_be_sent_is_refused_alone():
-    """Half characters, and prompts beyond what a file of requests can hold, fail permanently without a batch."""
+    """A surrogate, or a prompt larger than a file of requests may be, fails permanently without a batch."""
     provider = Provider()
 
     async def work(sampler):
@@ -323,7 +325,7 @@ def test_a_prompt_that_cannot_be_sent_is_refused_alone():
 
 
 def test_a_seed_is_sent_with_every_request():
-    """Requests of a step differ in their seeds, so that a server which minds them draws again."""
+    """Requests of a step have different seeds, so that a server that uses them draws different samples."""
     provider = Provider()
 
     async def work(sampler):
@@ -334,30 +336,30 @@ def test_a_seed_is_sent_with_every_request():
     assert len({line["body"]["seed"] for line in provider.sent[0]}) == 20
 
 
-def test_all_that_is_asked_stands_in_the_batch():
-    """Messages, stop strings and further fields are in each line, and a request with others has another name."""
-    told = replace(settings(1), messages=(Message("system", "Be brief."),), stop=("\n",), extra='{"top_k":5}')
+def test_all_request_settings_are_in_the_batch():
+    """Messages, stop strings and extra fields are in each line, and change the request's name."""
+    full = replace(settings(1), messages=(Message("system", "Be brief."),), stop=("\n",), extra='{"top_k":5}')
     provider = Provider()
 
     async def work(sampler):
-        other = replace(told, extra='{"top_k":6}')
-        return await asyncio.gather(*(sampler.sample("p1", one, 1) for one in (settings(1), told, other)))
+        other = replace(full, extra='{"top_k":6}')
+        return await asyncio.gather(*(sampler.sample("p1", one, 1) for one in (settings(1), full, other)))
 
     trying(provider, work)
     plain, first, second = (line["body"] for batch in provider.sent for line in batch)
     assert not {"stop", "top_k"} & plain.keys()
-    assert first["messages"] == told.conversation("p1")
+    assert first["messages"] == full.conversation("p1")
     assert (first["stop"], first["top_k"], second["top_k"]) == (["\n"], 5, 6)
     assert len({line["custom_id"] for batch in provider.sent for line in batch}) == 3
 
 
 def test_an_answer_that_was_broken_off_is_flagged_in_a_batch_too():
-    """The provider's own word for why an answer ended is read in results as in replies."""
+    """Finish reasons are read in results as in chat replies, so a cut answer is flagged."""
 
     def results(asked):
         body = reply("a")
         body["choices"][0]["finish_reason"] = "repetition"
-        return [told(line, body) for line in asked], []
+        return [result_line(line, body) for line in asked], []
 
     [[sample]] = trying(Provider(results=results), lambda sampler: asyncio.gather(sampler.sample("p", settings(), 1)))
     assert (sample.finish, sample.reason) == (Finish.OTHER, "repetition")

@@ -20,7 +20,7 @@ from unerring.errors import InputError
     ],
 )
 def test_a_specification_has_one_form(text, name):
-    """Whatever is written for it, a model that is asked in batches has one name, which is read back as the same."""
+    """However it is written, a batch model has one name, which is read back as the same model."""
     spec = parse_batch_spec(text)
     assert spec.name == name
     assert parse_batch_spec(name) == spec
@@ -44,12 +44,12 @@ def test_a_specification_has_one_form(text, name):
     ],
 )
 def test_a_wrong_specification_says_what_to_write(text, words):
-    """What cannot be read is refused with one line that says why."""
+    """A specification that cannot be read is refused in one line that says why."""
     with pytest.raises(InputError, match=words):
         parse_batch_spec(text)
 
 
-def test_known_hosts_want_their_key():
-    """Without the key that belongs to the host, there is no sampler."""
+def test_known_hosts_need_their_key():
+    """Without the host's own key no sampler is made."""
     with pytest.raises(InputError, match="OPENAI_API_KEY"):
         BatchSampler("openai-batch/m", "run 1", {"UNERRING_API_KEY": KEY})

@@ -21,7 +21,7 @@ from batch_provider import (
     reset,
     settings,
     trying,
-    untold,
+    undone_line,
 )
 
 from tables import each
@@ -41,14 +41,14 @@ from unerring.testing import FakeClock
     ids=["5xx", "429", "html", "reset", "hang"],
 )
 def test_polls_that_fail_are_waited_out(answers):
-    """Errors, resets, hangs and pages in the place of a batch cost nothing but a further poll."""
+    """Errors, resets, hangs and web pages in place of a batch cost only a further poll."""
     provider = Provider(before=at(POLL, *answers))
     assert trying(provider, lambda sampler: outcomes(sampler, [0, 1]), ",timeout=0.3") == [["p0"], ["p1"]]
     assert len(provider.batches) == 1
 
 
-def test_a_poll_that_asks_for_peace_gets_it():
-    """Retry-After on a poll is waited for, in full."""
+def test_a_polls_retry_after_is_waited_for():
+    """Retry-After on a poll is waited for in full."""
     clock = FakeClock()
 
     async def refused(request):
@@ -60,7 +60,7 @@ def test_a_poll_that_asks_for_peace_gets_it():
 
 
 def test_polls_become_rarer():
-    """Between polls there is more time each time, up to eight times the first, and no less than that."""
+    """The time between polls grows each time, from the first interval up to eight times that."""
     clock = FakeClock()
     provider = Provider(polls=12)
     trying(provider, lambda sampler: outcomes(sampler, [0]), ",poll=10", clock)
@@ -71,7 +71,7 @@ def test_polls_become_rarer():
 
 @each(("status", "kind"), [(401, FailureKind.DENIED), (402, FailureKind.QUOTA)])
 def test_a_poll_that_is_denied_stops_the_run_and_buys_nothing_again(status, kind):
-    """401 and 402 on a poll are lasting; once that is put right, the same sampler finds the batch again."""
+    """401 and 402 on a poll are lasting failures; once they are resolved, the same sampler recovers the batch."""
     provider = Provider(before=at(POLL, error(status)))
 
     async def work(sampler):
@@ -85,7 +85,7 @@ def test_a_poll_that_is_denied_stops_the_run_and_buys_nothing_again(status, kind
 
 
 def test_a_batch_that_never_ends_is_given_up_in_the_end():
-    """Past its window and an hour, the outcome of what is in a batch is unknown: it may be billed."""
+    """An hour after its window, the outcome of a batch's requests is unknown, and they may be billed."""
     clock = FakeClock()
     provider = Provider(polls=10**9)
     failed = trying(provider, lambda sampler: outcomes(sampler, [0, 1]), ",poll=900", clock)
@@ -95,16 +95,16 @@ def test_a_batch_that_never_ends_is_given_up_in_the_end():
 
 
 def test_a_cancelled_batch_is_asked_again_but_for_what_it_did():
-    """A batch that a person cancels fails what it did not do in passing, and keeps the rest."""
+    """If a person cancels a batch, its unfinished requests fail as transient, and its results are used."""
     provider = Provider(
-        status="cancelled", results=lambda asked: ([answer(asked[0])], [untold(asked[1], "batch_cancelled")])
+        status="cancelled", results=lambda asked: ([answer(asked[0])], [undone_line(asked[1], "batch_cancelled")])
     )
     got = trying(provider, lambda sampler: outcomes(sampler, [0, 1, 2]))
     assert kinds(got) == [["p0"], FailureKind.TRANSIENT, FailureKind.TRANSIENT]
 
 
-def test_a_batch_turned_away_says_why():
-    """A batch that fails validation is lasting for all in it, with the provider's words, line and code."""
+def test_a_rejected_batch_says_why():
+    """If validation fails, all its calls fail permanently with the provider's message, line and code."""
     errors = [{"code": "invalid_json_line", "message": "Not JSON.", "line": 2}]
     failed = trying(Provider(errors=lambda batch: errors), lambda sampler: outcomes(sampler, [0, 1]))
     assert all(isinstance(one, ProviderDown) for one in failed)
@@ -116,7 +116,7 @@ FULL = [{"code": "token_limit_exceeded", "message": "Enqueued token limit reache
 
 
 def test_a_batch_beyond_the_limit_of_waiting_tokens_waits_for_the_others():
-    """What is turned away for want of room is sent again once another batch has ended, and no call fails."""
+    """A batch rejected for the limit of enqueued tokens is sent again after another one ends, and no call fails."""
     provider = Provider()
 
     def crowded(batch):
@@ -129,8 +129,8 @@ def test_a_batch_beyond_the_limit_of_waiting_tokens_waits_for_the_others():
     assert set(provider.computed.values()) == {1}
 
 
-def test_a_batch_beyond_the_limit_with_no_other_to_wait_for_is_passing():
-    """Where nothing of ours takes the room, the refusal is a rate limit, which the runtime waits out."""
+def test_a_batch_beyond_the_limit_with_no_other_to_wait_for_is_a_rate_limit():
+    """If no batch of ours is enqueued, that rejection is a rate limit, which the runtime waits for."""
     failed = trying(Provider(errors=lambda batch: FULL), lambda sampler: outcomes(sampler, [0]))
     assert kinds(failed) == [FailureKind.RATE_LIMITED]
 
@@ -145,8 +145,8 @@ def test_a_batch_beyond_the_limit_with_no_other_to_wait_for_is_passing():
     ],
 )
 @each("place", [UPLOAD, CREATE], ids=["upload", "create"])
-def test_what_cannot_be_sent_fails_by_its_status(place, status, kind):
-    """A refused upload or batch fails all its calls by the status, and the next try is a new batch."""
+def test_a_refused_upload_fails_by_its_status(place, status, kind):
+    """A refused upload or creation fails all its calls by the status, and the next try is a new batch."""
     provider = Provider(before=at(place, error(status)))
 
     async def work(sampler):
@@ -159,16 +159,17 @@ def test_what_cannot_be_sent_fails_by_its_status(place, status, kind):
 
 
 @each("answer", [reset, hang, page("{}")])
-def test_a_batch_made_without_a_word_is_found(answer):
-    """If the reply to making a batch is lost, late or no batch, it is found by its file, and no other is made."""
+def test_a_batch_created_without_a_reply_is_recovered(answer):
+    """If the reply to creating a batch is lost, late or invalid, it is recovered by its file; no other is made."""
     provider = Provider(after=at(CREATE, answer))
     assert trying(provider, lambda sampler: outcomes(sampler, [0, 1]), ",timeout=0.3") == [["p0"], ["p1"]]
     assert len(provider.batches) == 1
 
 
-def test_a_batch_that_turns_up_later_is_taken_up():
-    """A batch made without a word that the list does not show at first is of unknown outcome, and is found before the
-    same is bought again.
+def test_a_batch_that_is_listed_later_is_recovered():
+    """A batch created without a reply that is not listed at first is of unknown outcome.
+
+    It is recovered before the same requests are sent again.
     """
     provider = Provider(after=at(CREATE, reset), listed=False)
 
@@ -184,7 +185,7 @@ def test_a_batch_that_turns_up_later_is_taken_up():
 
 
 def test_files_that_come_later_than_the_end_are_waited_for():
-    """A batch that is completed, counts answers and names no file yet is looked at again."""
+    """A completed batch that counts answers but names no file yet is polled again."""
     provider = Provider(polls=1)
 
     async def early(request, kind, turn):
@@ -196,8 +197,8 @@ def test_files_that_come_later_than_the_end_are_waited_for():
     assert trying(provider, lambda sampler: outcomes(sampler, [0])) == [["p0"]]
 
 
-def test_a_download_that_breaks_off_is_done_over():
-    """Results that do not come through whole are downloaded again."""
+def test_an_incomplete_download_is_repeated():
+    """Results that are not received completely are downloaded again."""
     broken = at(DOWNLOAD, error(503), reset)
     provider = Provider(before=broken)
     assert trying(provider, lambda sampler: outcomes(sampler, [0])) == [["p0"]]
@@ -206,7 +207,7 @@ def test_a_download_that_breaks_off_is_done_over():
 
 @each("place", [LIST, UPLOAD, CREATE, POLL, DOWNLOAD], ids="-".join)
 def test_the_key_goes_into_no_message(place):
-    """A provider that repeats the key in its errors finds it taken out of all that is raised, and its tracebacks."""
+    """If a provider repeats the key in its errors, it is removed from all exceptions and tracebacks."""
 
     async def work(sampler):
         return await asyncio.gather(sampler.sample("p", settings(), 1), return_exceptions=True)
@@ -221,13 +222,13 @@ def test_the_key_goes_into_no_message(place):
 
 
 def test_an_account_without_a_list_can_be_used():
-    """A server that cannot list batches answers all the same; nothing can be found again there."""
+    """A server that cannot list batches still answers; nothing can be recovered there."""
     provider = Provider(before=at(LIST, error(404)))
     assert trying(provider, lambda sampler: outcomes(sampler, [0])) == [["p0"]]
 
 
 def test_a_list_that_fails_is_asked_again_by_the_runtime():
-    """Before it is known what was bought already, nothing is bought."""
+    """While the list of earlier batches cannot be read, nothing is sent."""
     provider = Provider(before=at(LIST, error(500)))
 
     async def work(sampler):

@@ -10,7 +10,7 @@ from unerring.core.journal.entries import Entry
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished journal, with its head. Not to be changed."""
+    """A finished journal with its head file; tests must not change it."""
     path = tmp_path_factory.mktemp("whole") / "journal.db"
     start(path)
     return path
@@ -24,11 +24,11 @@ def entries(whole: Path) -> list[Entry]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a journal can be made."""
+    """The path of a journal yet to be made."""
     return tmp_path / "journal.db"
 
 
 @pytest.fixture
 def unfinished(entries: list[Entry], tmp_path: Path) -> Path:
-    """What a run killed after its 70th entry left behind: most of it lies in the write-ahead log."""
+    """The files of a run killed after its 70th entry, most of which are in the write-ahead log."""
     return killed(tmp_path / "unfinished.db", entries[:70])

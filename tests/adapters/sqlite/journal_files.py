@@ -28,7 +28,7 @@ SUFFIXES = ("", "-wal", "-shm", ".head")
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a command did."""
+    """The result of a command: exit code, stdout and stderr."""
 
     code: int
     out: str
@@ -50,7 +50,7 @@ def cli(*arguments: object) -> Ran:
 
 
 def process(*arguments: object, before: str = "pass", timeout: float = 100) -> Ran:
-    """Run a command in a process of its own, after some Python code that can limit it."""
+    """Run a command in a process of its own, after some Python code, for example to set limits."""
     code = f"import sys\n{before}\nfrom unerring.cli.main import command_line\nsys.exit(command_line(sys.argv[1:]))"
     words = [str(argument) for argument in arguments]
     ran = subprocess.run(
@@ -60,12 +60,12 @@ def process(*arguments: object, before: str = "pass", timeout: float = 100) -> R
 
 
 def start(path: Path, disks: int = 5, seed: int = 1, **options: object) -> unerring.Result:
-    """Run a small puzzle on the noise sampler, to its end or to `max_steps`."""
+    """Run a small puzzle with the noise sampler, to its end or to `max_steps`."""
     return unerring.run(unerring.Hanoi(disks), NOISE, path, k=3, seed=seed, options=unerring.Options(**options))
 
 
 def entries_of(path: Path) -> list[Entry]:
-    """All entries of a journal that holds."""
+    """All entries of an intact journal."""
     return list(JournalReader(path).entries())
 
 
@@ -77,7 +77,7 @@ def exported(path: Path, what: str = "votes") -> str:
 
 
 def written(path: Path, entries: Sequence[Entry], group: int) -> SqliteJournal:
-    """An open journal of these entries, committed in groups, each a transaction of its own."""
+    """An open journal of these entries, committed in groups of one transaction each."""
     journal = SqliteJournal.create(path)
 
     async def in_groups() -> None:
@@ -106,7 +106,7 @@ def killed(path: Path, entries: Sequence[Entry]) -> Path:
 
 
 def copied(source: Path, target: Path) -> Path:
-    """A copy of a journal with all files that belong to it."""
+    """A copy of a journal with all its files."""
     for suffix in SUFFIXES:
         beside = source.with_name(source.name + suffix)
         if beside.exists():
@@ -115,7 +115,7 @@ def copied(source: Path, target: Path) -> Path:
 
 
 def sql(path: Path, *statements: str) -> None:
-    """Change a journal behind its back."""
+    """Change a journal's database directly."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         for statement in statements:
             database.execute(statement)
@@ -135,7 +135,7 @@ def put_rows(path: Path, rows: Iterable[tuple[int, object, object]]) -> None:
 
 
 def interrupted_change(path: Path) -> bytes:
-    """The rollback journal that a kill in the middle of a change leaves beside a finished file; it is not changed."""
+    """The rollback journal that a kill during a change leaves next to a finished file, which is not changed."""
     copy = path.with_name("changing.db")
     shutil.copy(path, copy)
     with closing(sqlite3.connect(copy, isolation_level=None)) as database:
@@ -150,7 +150,7 @@ def interrupted_change(path: Path) -> bytes:
 
 
 def forged(path: Path, bodies: Iterable[object], version: int = JOURNAL_VERSION) -> Path:
-    """A journal made by a person else: any bodies, of any type, under hashes that fit. It has no head file."""
+    """A journal made by another person: bodies of any type with matching hashes, and no head file."""
     SqliteJournal.create(path).close()
     head_path(path).unlink()
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
@@ -208,7 +208,7 @@ PLACE = re.compile(r"entry \d+|entries \d+ to \d+|first entry|bytes of the file"
 
 
 def assert_damaged(ran: Ran) -> str:
-    """The command exited with 1 and said in one line what is damaged, and where; returns the line."""
+    """Assert that the command exited with 1 and one line on what is damaged and where; return the line."""
     assert ran.code == 1, ran
     assert "is damaged" in ran.line
     assert PLACE.search(ran.line), ran.line

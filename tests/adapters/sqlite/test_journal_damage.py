@@ -1,4 +1,4 @@
-"""Damage to a journal's file is always reported, with the entry, and never passes as a whole run."""
+"""Damage to a journal's file is always reported with the entry, and never accepted as a whole run."""
 
 import re
 import sqlite3
@@ -38,7 +38,7 @@ def path(whole: Path, tmp_path: Path) -> Path:
 
 
 def test_a_flipped_byte_anywhere_in_a_finished_journal_is_noticed(path: Path):
-    """Each of 150 bytes at random, and of the first 120, changed at random, makes verify exit with 1 and say where."""
+    """For each of 150 random bytes and the first 120, a random change makes verify exit with 1 and say where."""
     data, chance = path.read_bytes(), Random(1)
     for offset in [*range(120), *(chance.randrange(len(data)) for _ in range(150))]:
         ran = cli("verify", with_bytes(path, flipped(data, offset, chance.randrange(1, 256))))
@@ -48,7 +48,7 @@ def test_a_flipped_byte_anywhere_in_a_finished_journal_is_noticed(path: Path):
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_any_flip_of_any_byte_is_noticed(whole: Path, data: st.DataObject):
-    """No single changed byte that Hypothesis finds passes, or ends in anything but one clear line."""
+    """No single changed byte that Hypothesis tries is accepted, or gives anything but one clear line."""
     intact = whole.read_bytes()
     offset, mask = data.draw(st.integers(0, len(intact) - 1)), data.draw(st.integers(1, 255))
     with TemporaryDirectory() as folder:
@@ -59,7 +59,7 @@ def test_any_flip_of_any_byte_is_noticed(whole: Path, data: st.DataObject):
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_any_overwritten_stretch_is_noticed(whole: Path, data: st.DataObject):
-    """A stretch of the file that was overwritten, as by a failing disk, is noticed: zeros, ones or other bytes."""
+    """A range overwritten with zeros, ones or other bytes, as by a failing disk, is noticed."""
     intact = whole.read_bytes()
     offset = data.draw(st.integers(0, len(intact) - 1))
     stretch = data.draw(
@@ -74,7 +74,7 @@ def test_any_overwritten_stretch_is_noticed(whole: Path, data: st.DataObject):
 
 
 def test_bytes_that_are_no_text_in_the_description_of_the_table_are_noticed(path: Path):
-    """A byte that is no UTF-8, anywhere in what SQLite keeps as text, is damage like any other."""
+    """A byte that is not UTF-8 in what SQLite keeps as text is reported as damage."""
     data = path.read_bytes()
     start = data.index(b"CREATE TABLE")
     for offset in range(start - 20, data.index(b"STRICT", start) + 6):
@@ -85,14 +85,14 @@ def test_bytes_that_are_no_text_in_the_description_of_the_table_are_noticed(path
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_every_byte_of_a_finished_journal_counts(path: Path):
-    """Every single byte of the file, each changed at random, makes verify exit with 1 and say where."""
+    """For every byte of the file, a random change makes verify exit with 1 and say where."""
     data, chance = path.read_bytes(), Random(2)
     for offset in range(len(data)):
         assert_damaged(cli("verify", with_bytes(path, flipped(data, offset, chance.randrange(1, 256)))))
 
 
 def test_a_finished_journal_cut_at_any_length_is_noticed(path: Path):
-    """A finished journal cut to any of 80 lengths, from nothing to all but one byte, is damaged."""
+    """A finished journal cut to any of 80 lengths, from none to all but one byte, is reported as damaged."""
     data, chance = path.read_bytes(), Random(3)
     page = 4096
     edges = [0, 1, 15, 16, 71, 72, 99, 100, page - 1, page, page + 1, len(data) - page, len(data) - 1]
@@ -101,7 +101,7 @@ def test_a_finished_journal_cut_at_any_length_is_noticed(path: Path):
 
 
 def test_a_finished_journal_with_bytes_added_is_noticed(path: Path):
-    """Bytes appended to a finished journal are damage too."""
+    """Bytes appended to a finished journal are reported as damage."""
     data = path.read_bytes()
     for added in (b"\0", bytes(4096), data):
         assert_damaged(cli("verify", with_bytes(path, data + added)))
@@ -123,7 +123,7 @@ def page_for_another(data: bytes, rows: list[tuple[int, bytes, bytes]]) -> bytes
 
 @pytest.mark.parametrize(("damage", "error"), [(text_for_bytes, "decode"), (page_for_another, "malformed")])
 def test_an_error_of_sqlite_names_the_first_entry_that_cannot_be_read(path: Path, damage: Damaging, error: str):
-    """Where SQLite itself gives up between entries, the line names the first lost one and counts those before it."""
+    """If SQLite fails between entries, the line names the first lost entry and counts those before it."""
     rows = rows_of(path)
     with_bytes(path, damage(path.read_bytes(), rows))
     lost = next(seq for seq, *_ in rows if not readable(path, seq))
@@ -134,7 +134,7 @@ def test_an_error_of_sqlite_names_the_first_entry_that_cannot_be_read(path: Path
 
 
 def readable(path: Path, seq: int) -> bool:
-    """Whether SQLite gives one row, asked for it alone."""
+    """Whether SQLite returns one row when asked for it alone."""
     with closing(sqlite3.connect(path)) as database:
         try:
             return database.execute("SELECT * FROM entries WHERE seq = ?", (seq,)).fetchone() is not None
@@ -163,20 +163,20 @@ def test_every_command_that_reads_notices(path: Path):
 
 
 def test_entries_cut_from_the_end_are_counted(path: Path, entries: list[Entry]):
-    """Rows deleted from the end are named: from which entry to which."""
+    """If rows are deleted at the end, the range of missing entries is named."""
     last = len(entries)
     put_rows(path, rows_of(path)[:-5])
     assert f"entries {last - 4} to {last} are missing" in assert_damaged(cli("verify", path))
 
 
 def test_one_entry_cut_from_the_end_is_named(path: Path, entries: list[Entry]):
-    """The last row alone deleted is named."""
+    """If only the last row is deleted, it is named."""
     put_rows(path, rows_of(path)[:-1])
     assert f"entry {len(entries)} is missing" in assert_damaged(cli("verify", path))
 
 
 def test_all_entries_cut_are_counted(path: Path, entries: list[Entry]):
-    """All rows deleted: all are named as missing."""
+    """If all rows are deleted, all are named as missing."""
     sql(path, "DELETE FROM entries")
     assert f"entries 1 to {len(entries)} are missing" in assert_damaged(cli("verify", path))
 
@@ -229,20 +229,20 @@ Tampering = Callable[[list[tuple[int, bytes, bytes]]], list[tuple[int, bytes, by
 
 @pytest.mark.parametrize("tamper", [changed, hash_changed, deleted, closed_up, inserted, swapped])
 def test_tampering_with_a_row_names_its_entry(path: Path, tamper: Tampering):
-    """A row changed, deleted, put in or exchanged with its neighbour by SQL is named by its number."""
+    """A row changed, deleted, inserted or swapped with its neighbour by SQL is named by its number."""
     put_rows(path, tamper(rows_of(path)))
     assert re.search(rf"entry {AT}\b", assert_damaged(cli("verify", path)))
 
 
 @pytest.mark.parametrize("tamper", [changed_with_a_fitting_hash, inserted_with_a_fitting_hash])
 def test_a_row_with_a_recomputed_hash_breaks_the_chain_at_the_next(path: Path, tamper: Tampering):
-    """A forged row with a hash recomputed to fit is found as well: the chain breaks at it or at the entry after it."""
+    """A changed row with a recomputed hash breaks the chain at this entry or at the next."""
     put_rows(path, tamper(rows_of(path)))
     assert re.search(rf"entry ({AT}|{AT + 1})\b", assert_damaged(cli("verify", path)))
 
 
 def test_a_wholly_recomputed_chain_does_not_fit_the_head(path: Path, entries: list[Entry]):
-    """A person who changes an entry and recomputes every hash after it is caught by the head file."""
+    """A changed entry with all later hashes recomputed does not match the head file."""
     forged, running, rows = False, GENESIS_HASH, []
     for seq, entry in enumerate(entries, start=1):
         if isinstance(entry, Replies) and seq >= AT and not forged:
@@ -258,7 +258,7 @@ def test_a_wholly_recomputed_chain_does_not_fit_the_head(path: Path, entries: li
 
 
 def test_entries_added_after_the_end_are_noticed(path: Path, entries: list[Entry]):
-    """A row appended to a finished journal, with a hash that fits, is named."""
+    """A row appended to a finished journal with a matching hash is named."""
     rows = rows_of(path)
     body = b'["c",0,""]'
     put_rows(path, [*rows, (len(rows) + 1, body, next_hash(rows[-1][2], body))])

@@ -1,4 +1,4 @@
-"""A full or failing disk stops the run with one line; what was acknowledged is kept, and the run can be resumed."""
+"""A full or failing disk stops the run with one line; acknowledged entries are kept, and the run can be resumed."""
 
 import errno
 import sqlite3
@@ -28,8 +28,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 untouched = cache(exported)  # of a journal that does not change any more
 
 
-def assert_goes_on(path: Path, whole: Path) -> None:
-    """What the journal held is still there after a resume, which ends as the uninterrupted run did."""
+def assert_continues(path: Path, whole: Path) -> None:
+    """Assert that the journal kept its entries over a resume, which ends as the uninterrupted run did."""
     mark = read_mark(path)
     held = [encode(entry) for entry in entries_of(path)]
     assert len(held) >= (mark.entries if mark else 0)
@@ -43,7 +43,7 @@ def assert_goes_on(path: Path, whole: Path) -> None:
 
 @pytest.mark.parametrize("kilobytes", [34, 39, 44])
 def test_a_file_that_may_not_grow_stops_the_run_resumable(path: Path, whole: Path, kilobytes: int):
-    """A run whose journal meets the limit on file sizes exits with 3 and one line, and goes on once there is room."""
+    """A run whose journal reaches the file size limit exits with 3 and one line, and continues once there is space."""
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({kilobytes << 10}, {kilobytes << 10}))"
     options = ["--set", f"disks={DISKS}", "--model", NOISE, "--k", 3, "--seed", 1, "--journal", path]
     ran = process("run", "hanoi", *options, before=limit)
@@ -51,11 +51,11 @@ def test_a_file_that_may_not_grow_stops_the_run_resumable(path: Path, whole: Pat
     assert ran.err.splitlines() == [ran.line]
     assert f"cannot write to the journal {path}" in ran.line
     assert "resume" in ran.line
-    assert_goes_on(path, whole)
+    assert_continues(path, whole)
 
 
 def test_a_full_database_stops_the_run_resumable(path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch):
-    """A run whose database has no page left raises `JournalError`, and goes on once there is room."""
+    """A run whose database has no free page raises `JournalError`, and continues once there is space."""
     connect = sqlite_journal.connect
 
     def cramped(at: Path) -> sqlite3.Connection:
@@ -67,11 +67,11 @@ def test_a_full_database_stops_the_run_resumable(path: Path, whole: Path, monkey
         cramping.setattr(sqlite_journal, "connect", cramped)
         with pytest.raises(JournalError, match="cannot write to the journal"):
             start(path, DISKS)
-    assert_goes_on(path, whole)
+    assert_continues(path, whole)
 
 
 class Failing(sqlite3.Connection):
-    """A connection whose n-th statement that starts with some word fails, as a disk does."""
+    """A connection whose n-th statement starting with some word fails, as on a failing disk."""
 
     word = ""
     left = 0
@@ -110,7 +110,7 @@ class Failing(sqlite3.Connection):
 def test_whichever_write_fails_nothing_acknowledged_is_lost(
     path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, word: str, number: int
 ):
-    """Each of the first writes fails in turn: the writer gets an error, keeps what is safe, and can go on."""
+    """When any of the first writes fails, the writer raises, keeps what is committed, and can continue."""
     connect, entries = sqlite3.connect, entries_of(whole)
 
     def failing(*arguments: object, **options: object) -> sqlite3.Connection:
@@ -127,14 +127,14 @@ def test_whichever_write_fails_nothing_acknowledged_is_lost(
         start(path, DISKS)
         assert exported(path) == exported(whole)
     else:
-        assert_goes_on(path, whole)
+        assert_continues(path, whole)
 
 
 @pytest.mark.parametrize("number", range(1, 7))
 def test_a_head_that_cannot_be_written_stops_the_writer_resumable(
     path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ):
-    """Where noting a commit in the head fails, the writer gets an error, and the run goes on once that is mended."""
+    """If the head file cannot be written, the writer raises, and the run continues once that is resolved."""
     mark, left = HeadFile.mark, [number]
 
     def failing(head: HeadFile, at: HighWaterMark) -> None:
@@ -147,11 +147,11 @@ def test_a_head_that_cannot_be_written_stops_the_writer_resumable(
         patching.setattr(HeadFile, "mark", failing)
         with pytest.raises(JournalError, match="No space left"):
             written(path, entries_of(whole), group=20)
-    assert_goes_on(path, whole)
+    assert_continues(path, whole)
 
 
 def test_no_room_for_a_journal_at_all_is_bad_input(path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Where not even an empty journal fits, the run does not start: `InputError`, and no half of a journal is left."""
+    """If not even an empty journal fits, the run raises `InputError`, and no partial journal is left."""
 
     def full(head: HeadFile, at: HighWaterMark) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -166,7 +166,7 @@ def test_no_room_for_a_journal_at_all_is_bad_input(path: Path, monkeypatch: pyte
 
 
 def test_a_journal_that_does_not_fit_leaves_no_file(path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch):
-    """Where the disk is full, neither a run nor a fork leaves a draft or a head file behind."""
+    """On a full disk neither a run nor a fork leaves a temporary file or a head file."""
 
     class Full(sqlite3.Connection):
         def executescript(self, script: str, /) -> sqlite3.Cursor:

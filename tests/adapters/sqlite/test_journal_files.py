@@ -1,4 +1,4 @@
-"""A journal's files: private, few, and readable at any time, also during the run."""
+"""A journal's files are private and few, and can be read at any time, also during the run."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ from unerring.errors import InputError, JournalError
 
 
 def seen_from_outside(path: Path) -> int:
-    """The number of entries that another connection sees."""
+    """The number of entries that another connection reads."""
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
         return database.execute("SELECT count(*) FROM entries").fetchone()[0]
 
@@ -48,7 +48,7 @@ def test_all_files_of_a_journal_are_private(path: Path):
 
 
 def test_a_finished_journal_is_one_plain_file(path: Path):
-    """Beside a finished journal lies only its head; there is no log left that could be lost on copying."""
+    """A finished journal is one file with its head, and no log that a copy could miss."""
     start(path)
     assert {file.name for file in path.parent.iterdir()} == {"journal.db", "journal.db.head"}
 
@@ -59,7 +59,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_finished_journal_is_read_without_being_written(path: Path):
-    """Verifying, reporting, exporting and resuming a finished journal change no byte and leave no file behind."""
+    """Verify, report, export and resume of a finished journal change no byte and leave no file."""
     start(path)
     before = contents(path.parent)
     codes = [cli(*command, path).code for command in (["verify"], ["report"], ["export"], ["resume"])]
@@ -68,7 +68,7 @@ def test_a_finished_journal_is_read_without_being_written(path: Path):
 
 
 def test_a_finished_journal_alone_is_read_without_being_written(path: Path):
-    """A finished journal without its head, as on read-only media, is read with nothing put beside it."""
+    """A finished journal without its head, as on read-only media, is read without a new file."""
     start(path)
     head_path(path).unlink()
     before = contents(path.parent)
@@ -78,14 +78,14 @@ def test_a_finished_journal_alone_is_read_without_being_written(path: Path):
 
 
 def assert_sealed(path: Path) -> None:
-    """The journal is one plain file, and its head has the seal."""
+    """Assert that the journal is one plain file whose head has the seal."""
     assert not [file.name for file in path.parent.glob(f"{path.name}-*")]
     assert read_mark(path).seal == seal_of(path)
     assert cli("verify", path).code == 0
 
 
 def test_a_run_killed_after_its_last_entry_is_sealed_on_resuming(path: Path, whole: Path, entries: list[Entry]):
-    """Where a kill left the whole run in its log, resuming leaves one sealed file that can be copied alone."""
+    """If a kill left the whole run in its log, resuming leaves one sealed file that can be copied alone."""
     killed(path, entries)
     assert cli("verify", path).code == 0
     assert cli("resume", path).code == 0
@@ -95,7 +95,7 @@ def test_a_run_killed_after_its_last_entry_is_sealed_on_resuming(path: Path, who
 
 
 def test_a_run_killed_before_its_seal_is_sealed_on_resuming(path: Path):
-    """Where a kill came after the log was put away and before the digest was noted, resuming notes it."""
+    """If a kill came after the log was merged and before the seal was written, resuming writes the seal."""
     start(path)
     fields = json.loads(head_path(path).read_bytes())
     head_path(path).write_text(json.dumps(fields | {"seal": ""}))
@@ -104,7 +104,7 @@ def test_a_run_killed_before_its_seal_is_sealed_on_resuming(path: Path):
 
 
 def test_a_killed_run_without_its_head_gets_no_seal(path: Path, entries: list[Entry]):
-    """Resuming a finished run that lost its head puts its log away, and vouches for nothing."""
+    """Resuming a finished run without its head merges its log, and writes no seal."""
     killed(path, entries)
     head_path(path).unlink()
     assert cli("resume", path).code == 0
@@ -113,8 +113,8 @@ def test_a_killed_run_without_its_head_gets_no_seal(path: Path, entries: list[En
     assert "head file is missing" in cli("verify", path).err
 
 
-def test_a_run_that_somebody_read_at_its_end_is_sealed_on_resuming(path: Path, entries: list[Entry]):
-    """A reader that stays keeps the log beside a finished journal; resuming after it has gone puts that away."""
+def test_a_run_read_at_its_end_is_sealed_on_resuming(path: Path, entries: list[Entry]):
+    """If a reader kept the log of a finished journal open, resuming after the reader has gone merges it."""
     journal = written(path, entries, group=7)
     reader = JournalReader(path).entries()
     next(reader)
@@ -126,7 +126,7 @@ def test_a_run_that_somebody_read_at_its_end_is_sealed_on_resuming(path: Path, e
 
 
 def test_a_sealed_journal_that_is_added_to_is_read_with_its_log(path: Path):
-    """The seal is taken off before anything is written: what a kill leaves is the file and its log, and both count."""
+    """The seal is removed before anything is written, so that after a kill both the file and its log count."""
     start(path.with_name("sealed.db"))
     journal, entries = SqliteJournal.reopen(path.with_name("sealed.db"))
     held = list(entries)
@@ -138,7 +138,7 @@ def test_a_sealed_journal_that_is_added_to_is_read_with_its_log(path: Path):
 
 
 def test_a_log_left_by_a_deleted_journal_does_not_leak_into_a_new_one(tmp_path: Path, path: Path):
-    """Where a killed run's journal was deleted but not its log, no new run begins there until the log is removed."""
+    """If a journal was deleted without its log, no new run starts there until the log is removed."""
     start(tmp_path / "first.db")
     killed(path, entries_of(tmp_path / "first.db")[:40])
     path.unlink()
@@ -151,7 +151,7 @@ def test_a_log_left_by_a_deleted_journal_does_not_leak_into_a_new_one(tmp_path: 
 
 
 def test_a_log_left_by_a_killed_beginning_does_not_leak_into_a_new_journal(path: Path, entries: list[Entry]):
-    """What a kill left of a journal that was just being made is not read into the next one."""
+    """The log of a journal killed while it was created is not read into the next one."""
     killed(path.with_name("journal.db.new"), entries[:40])
     start(path, disks=3, seed=9)
     found = verify(path)
@@ -159,7 +159,7 @@ def test_a_log_left_by_a_killed_beginning_does_not_leak_into_a_new_journal(path:
 
 
 def test_a_rollback_journal_left_by_a_deleted_journal_does_not_leak_into_a_new_one(tmp_path: Path, path: Path):
-    """Where a run was killed while it finished and its file alone was deleted, a new run there is whole and right."""
+    """If a run was killed while finishing and only its file was deleted, a new run in its place is right."""
     start(tmp_path / "first.db", disks=7)
     Path(f"{path}-journal").write_bytes(interrupted_change(tmp_path / "first.db"))
     start(path, disks=3, seed=9)
@@ -168,7 +168,7 @@ def test_a_rollback_journal_left_by_a_deleted_journal_does_not_leak_into_a_new_o
 
 
 def test_a_longer_head_left_behind_does_not_damage_a_new_journal(path: Path):
-    """A new journal beside a stale, longer head file verifies."""
+    """A new journal next to an old, longer head file verifies."""
     head_path(path).write_bytes(b"x" * 1000)
     start(path, disks=2)
     assert cli("verify", path).code == 0
@@ -191,14 +191,14 @@ class ReadsAlong:
 
 
 def test_a_journal_can_be_verified_at_any_time_while_a_run_writes_it(path: Path):
-    """Verifying from the middle of a run finds a whole, unfinished journal that only grows."""
+    """Verifying during a run finds an intact, unfinished journal that only grows."""
     watcher = ReadsAlong(path)
     start(path, disks=6, observer=watcher)
     assert watcher.read > 0
 
 
-def test_readers_beside_a_run_see_whole_journals_only(path: Path):
-    """Readers in a loop of their own, beside a run of a thousand steps, never find the journal damaged or locked."""
+def test_readers_during_a_run_see_intact_journals_only(path: Path):
+    """Readers during a run of a thousand steps never see the journal damaged or locked."""
     SqliteJournal.create(path).close()
     over, seen, problems = threading.Event(), [0], []
 
@@ -231,7 +231,7 @@ def test_a_reader_may_continue_and_be_closed_in_another_thread(whole: Path, entr
 
 
 def test_a_reader_that_stays_does_not_keep_a_run_from_finishing(path: Path):
-    """A run whose journal is still being read at its end finishes, and the journal verifies."""
+    """A run whose journal is being read at its end finishes, and the journal verifies."""
 
     class Stays:
         reading: Generator[Entry] | None = None

@@ -1,4 +1,4 @@
-"""The head file shows that a log was lost, which SQLite takes for a shorter history; a damaged head is reported."""
+"""The head file reveals a lost log, which SQLite reads as a shorter history; a damaged head is reported."""
 
 import re
 import shutil
@@ -30,15 +30,15 @@ def path(whole: Path, tmp_path: Path) -> Path:
     return copied(whole, tmp_path / "journal.db")
 
 
-def test_a_killed_run_is_whole_before_anything_is_lost(unfinished: Path):
-    """The files that the next tests damage verify as they are: unfinished, and right as far as they go."""
+def test_the_killed_run_verifies_before_it_is_damaged(unfinished: Path):
+    """The files that the next tests damage verify as unfinished and right so far."""
     ran = cli("verify", unfinished)
     assert ran.code == 3
     assert "70 journal entries" in ran.out
 
 
 def test_a_lost_log_is_noticed_by_verify_and_resume(unfinished: Path):
-    """Where the write-ahead log of a killed run was deleted, both commands say which entries are missing."""
+    """If the write-ahead log of a killed run was deleted, both commands say which entries are missing."""
     Path(f"{unfinished}-wal").unlink()
     for command in ("verify", "resume", "report", "export"):
         ran = cli(command, unfinished)
@@ -47,7 +47,7 @@ def test_a_lost_log_is_noticed_by_verify_and_resume(unfinished: Path):
 
 
 def test_a_cut_log_is_noticed_at_any_length(unfinished: Path):
-    """A log cut at any of 60 lengths, which SQLite reads as a shorter history without a word, is damage."""
+    """A log cut to any of 60 lengths, which SQLite reads as a shorter history without an error, is damage."""
     log, chance = Path(f"{unfinished}-wal"), Random(4)
     data = log.read_bytes()
     for length in [0, 31, 32, 33, len(data) - 1, *(chance.randrange(len(data)) for _ in range(55))]:
@@ -57,7 +57,7 @@ def test_a_cut_log_is_noticed_at_any_length(unfinished: Path):
 
 
 def test_a_flipped_byte_in_the_log_is_noticed(unfinished: Path):
-    """A byte changed anywhere in the log either is noticed or takes no entry away: nothing is lost silently."""
+    """A changed byte in the log is either noticed or loses no entry."""
     log, chance = Path(f"{unfinished}-wal"), Random(5)
     data = log.read_bytes()
     for _ in range(60):
@@ -69,7 +69,7 @@ def test_a_flipped_byte_in_the_log_is_noticed(unfinished: Path):
 
 
 def test_a_damaged_log_is_not_resumed_shorter(unfinished: Path, entries: list[Entry]):
-    """Resuming after the log was cut in half is refused, and nothing is written to the journal."""
+    """Resuming with half of the log cut off is refused, and nothing is written to the journal."""
     log = Path(f"{unfinished}-wal")
     log.write_bytes(log.read_bytes()[: log.stat().st_size // 2])
     before = (unfinished.read_bytes(), log.read_bytes(), head_path(unfinished).read_bytes())
@@ -78,7 +78,7 @@ def test_a_damaged_log_is_not_resumed_shorter(unfinished: Path, entries: list[En
 
 
 def test_a_journal_ahead_of_its_head_is_whole(unfinished: Path, whole: Path, entries: list[Entry]):
-    """A kill between an entry's commit and its note in the head loses nothing: the journal is read to its own end."""
+    """A kill between an entry's commit and its mark in the head loses nothing: the journal is read to its own end."""
     folder = unfinished.parent
     earlier = killed(folder / "earlier.db", entries[:40])
     shutil.copy(head_path(earlier), head_path(unfinished))
@@ -88,8 +88,8 @@ def test_a_journal_ahead_of_its_head_is_whole(unfinished: Path, whole: Path, ent
     assert exported(unfinished) == exported(whole)
 
 
-def test_the_rest_of_a_garbled_index_is_ignored(unfinished: Path, whole: Path):
-    """The log's index (-shm) is rebuilt where a crash left garbage in it."""
+def test_a_garbled_index_is_rebuilt(unfinished: Path, whole: Path):
+    """The log's index (-shm) is rebuilt if a crash left garbage in it."""
     Path(f"{unfinished}-shm").write_bytes(Random(6).randbytes(32768))
     assert cli("verify", unfinished).code == 3
     unerring.resume(unfinished)
@@ -107,15 +107,15 @@ def test_without_its_head_a_journal_verifies_with_a_note(path: Path):
     assert "note: the head file is missing" in ran.err
 
 
-def test_an_emptied_head_is_not_passed_over_in_silence(path: Path):
-    """A head file without content is noted like a missing one, or is damage; it never just passes."""
+def test_an_empty_head_is_reported(path: Path):
+    """An empty head file is noted like a missing one, or is damage."""
     head_path(path).write_bytes(b"")
     ran = cli("verify", path)
     assert ran.code == 1 or "head file" in ran.err
 
 
 def test_resuming_a_finished_run_does_not_hide_that_its_head_is_missing(path: Path):
-    """After a resume that had nothing to do, verify still notes that the head is missing."""
+    """After a resume with nothing to do, verify still notes that the head is missing."""
     head_path(path).unlink()
     assert cli("resume", path).code == 0
     assert "head file" in cli("verify", path).err
@@ -141,7 +141,7 @@ HEADS = {
 
 @pytest.mark.parametrize("content", HEADS.values(), ids=HEADS)
 def test_a_garbled_head_is_damage(path: Path, content: bytes):
-    """Whatever else the head holds is damage, said in one line by verify and by resume."""
+    """Any other content of the head is damage, reported in one line by verify and by resume."""
     head_path(path).write_bytes(content)
     for command in ("verify", "resume"):
         ran = cli(command, path)
@@ -150,7 +150,7 @@ def test_a_garbled_head_is_damage(path: Path, content: bytes):
 
 
 def test_a_head_that_is_a_directory_is_an_error_in_one_line(path: Path):
-    """Something that is no file in the place of the head ends verify and resume with one line, not as a user's bug."""
+    """If the head is a directory, verify and resume end with one line that does not blame the user's code."""
     head_path(path).unlink()
     head_path(path).mkdir()
     for command in ("verify", "resume"):

@@ -1,4 +1,4 @@
-"""Files that are not journals, journals of later versions, and malicious journals."""
+"""Files that are no journals, journals of later versions, and malicious journals."""
 
 import json
 import os
@@ -32,7 +32,7 @@ COMMANDS = (
 
 
 def assert_one_line(ran: Ran, *codes: int) -> str:
-    """The command failed with one of these codes and one clear line, which blames nobody's code; returns it."""
+    """Assert that the command failed with one of these codes and one line that blames no user code; return it."""
     assert ran.code in codes, ran
     assert "own code" not in ran.line
     assert "Traceback" not in ran.err
@@ -91,7 +91,7 @@ NO_JOURNALS = [
 
 
 @pytest.mark.parametrize("make", NO_JOURNALS)
-def test_what_is_no_journal_is_bad_input(path: Path, make):
+def test_a_file_that_is_no_journal_is_bad_input(path: Path, make):
     """Every command that reads a journal says in one line that this is none, exits with 2, and writes nothing."""
     make(path)
     before = sorted(path.parent.iterdir())
@@ -103,7 +103,7 @@ def test_what_is_no_journal_is_bad_input(path: Path, make):
 
 @pytest.mark.parametrize("make", [text_file, empty_file, directory, random_bytes, other_database])
 def test_a_run_never_overwrites_what_is_no_journal(path: Path, make):
-    """A run that is to keep its journal in such a place exits with 2 and changes nothing there."""
+    """A run whose journal would replace another file exits with 2 and changes nothing."""
     make(path)
     before = path.read_bytes() if path.is_file() else None
     assert_one_line(cli("run", "hanoi", "--model", NOISE, "--k", 3, "--journal", path), 2)
@@ -111,7 +111,7 @@ def test_a_run_never_overwrites_what_is_no_journal(path: Path, make):
 
 
 def test_a_run_does_not_overwrite_a_journal(path: Path):
-    """A run into the journal of another one exits with 2 and names the command that goes on."""
+    """A run whose --journal holds another run exits with 2 and names the command that continues that one."""
     start(path)
     before = path.read_bytes()
     ran = cli("run", "hanoi", "--model", NOISE, "--k", 3, "--journal", path)
@@ -121,14 +121,14 @@ def test_a_run_does_not_overwrite_a_journal(path: Path):
 
 @pytest.mark.parametrize("name", ["nowhere/j.db", "x" * 252, "x" * 300])
 def test_a_journal_that_cannot_be_made_is_bad_input(path: Path, name: str):
-    """A journal in a folder that is not there, or under too long a name, ends the run with one line and 2."""
+    """A journal in a missing folder or with too long a name ends the run with one line and exit code 2."""
     ran = cli("run", "hanoi", "--model", NOISE, "--k", 3, "--journal", path.parent / name)
     assert_one_line(ran, 2)
     assert not list(path.parent.iterdir())
 
 
 def test_not_a_journal_is_an_input_error(path: Path):
-    """In Python the same is `NotAJournal`, an `InputError`."""
+    """In Python the error is `NotAJournal`, an `InputError`."""
     text_file(path)
     with pytest.raises(NotAJournal):
         verify(path)
@@ -148,7 +148,7 @@ def test_not_a_journal_is_an_input_error(path: Path):
     ids=["file version", "entry kind", "opening version"],
 )
 def test_a_journal_of_a_later_version_says_upgrade(path: Path, make):
-    """A newer file version, entry kind or opening version is `JournalTooNew`: one line, which says to upgrade."""
+    """A newer file version, entry kind or opening version is `JournalTooNew`, with one line that says to upgrade."""
     make(path)
     for command in COMMANDS:
         line = assert_one_line(cli(*command, path), 1, 2, 3)
@@ -162,7 +162,7 @@ def test_a_journal_of_a_later_version_says_upgrade(path: Path, make):
 
 
 def test_verifying_a_journal_runs_nothing_that_it_names(path: Path):
-    """A journal whose process is a program start is not obeyed, by no command: it is no chain, and is never called."""
+    """If a journal names a program start as its process, no command calls it, since it is no chain."""
     touched = path.with_name("touched")
     forged(path, [opening(process="subprocess:Popen", parameters={"args": ["touch", str(touched)]})])
     for command in COMMANDS:
@@ -182,7 +182,7 @@ def test_reading_a_journal_does_not_import_what_it_names(path: Path, monkeypatch
 
 
 def test_text_that_looks_like_sql_is_text(path: Path):
-    """SQL, quotes and control characters in answers, parameters and names are journaled and shown as they are."""
+    """SQL, quotes and control characters in answers, parameters and names are stored and shown unchanged."""
     evil = "'); DROP TABLE entries; -- \x1b[2J \x00 \u202e"
 
     class Asks:
@@ -266,8 +266,8 @@ ROWS = {
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("bodies", ROWS.values(), ids=ROWS)
-def test_entries_that_mean_harm_end_in_one_line(path: Path, bodies: list[object]):
-    """Verify, report and export of forged entries under fitting hashes end well or with one line, never in a crash."""
+def test_hostile_entries_end_in_one_line(path: Path, bodies: list[object]):
+    """Verify, report and export of forged entries with matching hashes succeed or fail with one line."""
     forged(path, bodies)
     for command in COMMANDS[:7]:
         ran = cli(*command, path)
@@ -282,7 +282,7 @@ RESUMED = {name: bodies for name, bodies in ROWS.items() if name != "choice of a
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("bodies", RESUMED.values(), ids=RESUMED)
 def test_forged_entries_are_not_resumed_into_a_crash(path: Path, bodies: list[object]):
-    """Resuming a forged journal ends with one line that does not blame the user's code, or just goes on."""
+    """Resuming a forged journal continues, or ends with one line that does not blame the user's code."""
     forged(path, bodies)
     ran = cli("resume", path, "--max-steps", 1)
     if ran.code:
@@ -290,7 +290,7 @@ def test_forged_entries_are_not_resumed_into_a_crash(path: Path, bodies: list[ob
 
 
 def bomb(size: int) -> bytes:
-    """A deflated body that swells to `size` MiB of JSON."""
+    """A compressed body that expands to `size` MiB of JSON."""
     squeezer = zlib.compressobj(9, zlib.DEFLATED, -12)
     start = squeezer.compress(b'["paused","') + squeezer.flush(zlib.Z_FULL_FLUSH)
     block = squeezer.compress(b"a" * (1 << 20)) + squeezer.flush(zlib.Z_FULL_FLUSH)
@@ -301,7 +301,7 @@ LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_AS, ({0} << 20, {
 
 
 def test_a_deflate_bomb_does_not_fill_the_memory(path: Path):
-    """An entry that swells from a megabyte to a gigabyte is refused in one line, within a gigabyte of memory."""
+    """An entry that expands from a megabyte to a gigabyte is refused in one line, within a gigabyte of memory."""
     forged(path, [opening(), bomb(1024)])
     assert path.stat().st_size < 4 << 20
     for command in (["verify"], ["report"], ["resume"]):
@@ -309,7 +309,7 @@ def test_a_deflate_bomb_does_not_fill_the_memory(path: Path):
 
 
 def test_a_long_answer_is_no_bomb(path: Path):
-    """An honest answer of eight million characters is journaled and read back."""
+    """An ordinary answer of eight million characters is stored and read back."""
     text = "long answer " * 700_000
 
     class Asks(unerring.Hanoi):
@@ -333,7 +333,7 @@ COLUMNS = (
 
 @pytest.mark.parametrize("statements", [[ENDLESS], COLUMNS], ids=["endless view", "swelling column"])
 def test_a_journal_whose_table_is_a_program_is_refused(path: Path, statements: list[str]):
-    """A view without end, or a column that computes gigabytes, in the place of the table is refused in one line."""
+    """An endless view or a column that computes gigabytes in place of the table is refused in one line."""
     with closing(sqlite3.connect(path)) as database:
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         database.execute(f"PRAGMA user_version = {JOURNAL_VERSION}")

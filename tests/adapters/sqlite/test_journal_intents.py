@@ -1,4 +1,4 @@
-"""Every paid call has its intent on disk before it is sent; a journal cut by a kill is continued to the same end."""
+"""Each paid call has an intent on disk before it is sent; a journal cut by a kill is resumed to the same end."""
 
 import sqlite3
 import subprocess
@@ -19,7 +19,7 @@ from unerring.testing import FakeClock, NoisySampler
 
 
 class Witness:
-    """A paid model that looks, at each call, whether its intent is in the file already. Every fifth call fails."""
+    """A paid model that checks at each call that its intent is in the file already; every fifth call fails."""
 
     paid = True
     compact = True
@@ -45,7 +45,7 @@ class Witness:
 
 
 def test_no_paid_call_is_sent_before_its_intent_is_durable(path: Path):
-    """At each call to a paid model, retries included, another connection sees an intent for exactly that call."""
+    """At each call to a paid model, retries included, another connection reads an intent for exactly that call."""
     witness = Witness(path)
     unerring.run(unerring.Hanoi(4), witness, path, k=3, options=unerring.Options(clock=FakeClock()))
     intents = [Intent(one.step, one.slot, one.count) for one in entries_of(path) if isinstance(one, Intent)]
@@ -55,8 +55,8 @@ def test_no_paid_call_is_sent_before_its_intent_is_durable(path: Path):
     assert len(intents) > 30
 
 
-def test_every_counted_sample_of_a_paid_run_was_announced(path: Path):
-    """Each reply in a paid run's journal comes after an intent that names its step and number."""
+def test_every_reply_of_a_paid_run_has_an_earlier_intent(path: Path):
+    """Each reply in a paid run's journal comes after an intent with its step and number."""
     unerring.run(unerring.Hanoi(4), Witness(path), path, k=3, options=unerring.Options(clock=FakeClock()))
     announced: set[tuple[int, int]] = set()
     for entry in entries_of(path):
@@ -66,8 +66,8 @@ def test_every_counted_sample_of_a_paid_run_was_announced(path: Path):
             assert announced >= {(reply.step, reply.slot) for reply in entry.replies}
 
 
-def test_a_run_goes_on_from_an_opening_entry_alone(tmp_path: Path, path: Path):
-    """A journal cut by a kill right after its first entry is resumed to the same end as a run never cut."""
+def test_a_run_continues_from_an_opening_entry_alone(tmp_path: Path, path: Path):
+    """A journal cut by a kill right after its first entry is resumed to the same end as an uninterrupted run."""
     start(tmp_path / "whole.db")
     (first, *_) = entries_of(tmp_path / "whole.db")
     assert isinstance(first, Opened)
@@ -77,7 +77,7 @@ def test_a_run_goes_on_from_an_opening_entry_alone(tmp_path: Path, path: Path):
 
 
 def test_a_copy_taken_while_the_run_was_alive_is_resumed(tmp_path: Path, path: Path):
-    """Database, log and head copied from under a writer after a commit hold everything, and go on to the same end."""
+    """Database, log and head copied during a run after a commit are complete, and resume to the same end."""
     start(tmp_path / "whole.db")
     entries = entries_of(tmp_path / "whole.db")
     killed(path, entries[:60])

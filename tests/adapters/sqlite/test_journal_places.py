@@ -1,4 +1,4 @@
-"""A journal that is moved, replaced, linked or copied in part is reported in one line, and no entry is lost."""
+"""A journal that is moved, replaced, linked or partly copied is reported in one line, and no entry is lost."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ from unerring.errors import InputError, JournalError
 
 
 def acknowledged_after(journal: SqliteJournal, entries: Sequence[Entry]) -> int:
-    """How many of these further entries a writer says are durable before it stops."""
+    """How many of these further entries a writer acknowledges as durable before it stops."""
 
     async def each() -> int:
         for number, entry in enumerate(entries):
@@ -59,7 +59,7 @@ def remove_head(path: Path) -> None:
 
 @pytest.mark.parametrize("change", [move, replace, move_all, remove_log, remove_head])
 def test_a_journal_that_is_moved_under_its_writer_stops_the_run(path: Path, entries: list[Entry], change):
-    """The next commit is refused in a line that says what happened; every entry acknowledged before is still there."""
+    """The next commit fails with a line that says what happened, and every acknowledged entry is kept."""
     journal = written(path, entries[:40], group=7)
     change(path)
     assert acknowledged_after(journal, entries[40:50]) == 0
@@ -78,7 +78,7 @@ def test_a_journal_that_is_moved_under_its_writer_stops_the_run(path: Path, entr
 @pytest.mark.parametrize("suffix", ["", "-wal"])
 @pytest.mark.parametrize("goes_on", [True, False], ids=["at-the-next-commit", "at-the-end"])
 def test_a_journal_that_is_cut_under_its_writer_stops_the_run(path: Path, entries: list[Entry], suffix, goes_on):
-    """Where the file or its log is cut in place, the next commit or the end is refused, in a line that says so."""
+    """If the file or its log is truncated, the next commit or the end of the run fails with a line that says so."""
     journal = written(path, entries[:40], group=7)
     os.truncate(f"{path}{suffix}", 0)
     if goes_on:
@@ -90,8 +90,8 @@ def test_a_journal_that_is_cut_under_its_writer_stops_the_run(path: Path, entrie
     assert cli("verify", path).code != 0
 
 
-def test_checkpoints_do_not_pass_for_a_cut(path: Path, entries: list[Entry]):
-    """A log that is begun again after checkpoints, several times over, is none that was cut."""
+def test_checkpoints_are_not_taken_for_truncation(path: Path, entries: list[Entry]):
+    """A log restarted by checkpoints, several times, is not taken for a truncated one."""
     journal, noise = SqliteJournal.create(path), Random(0)
     sizes = set()
 
@@ -109,7 +109,7 @@ def test_checkpoints_do_not_pass_for_a_cut(path: Path, entries: list[Entry]):
 
 
 def test_the_command_stops_with_one_line(tmp_path: Path):
-    """A run whose journal is moved ends with exit code 3 and one line, however far it had got."""
+    """A run whose journal is moved ends with exit code 3 and one line, at any point."""
     path = tmp_path / "run.db"
 
     class Mover:
@@ -122,8 +122,8 @@ def test_the_command_stops_with_one_line(tmp_path: Path):
     assert not path.exists(), "SQLite made an empty file in its place"
 
 
-def test_a_process_may_go_to_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A journal that was given by a relative path is where it was, wherever the process goes meanwhile."""
+def test_a_process_may_change_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A journal given by a relative path stays the same file when the process changes its folder."""
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path)
 
@@ -137,14 +137,14 @@ def test_a_process_may_go_to_another_folder(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_sqlite_never_makes_a_file_in_a_journals_place(path: Path):
-    """Where the file is gone, a connection that writes fails instead of making an empty one."""
+    """If the file is missing, a writing connection fails instead of creating an empty one."""
     with pytest.raises(Exception, match="unable to open"):
         connect(path)
     assert not path.exists()
 
 
 def test_a_log_left_behind_is_not_overwritten_by_a_new_run(unfinished: Path, entries: list[Entry]):
-    """Where a journal was moved without its log, no run begins in its place: the log may hold all of its entries."""
+    """If a journal was moved without its log, no run starts in its place: the log may hold all its entries."""
     moved = unfinished.with_name("moved.db")
     unfinished.rename(moved)
     ran = cli("run", "hanoi", "--model", "noise/p=1,v=1,c=0", "--k", 1, "--journal", unfinished)
@@ -155,7 +155,7 @@ def test_a_log_left_behind_is_not_overwritten_by_a_new_run(unfinished: Path, ent
 
 
 def test_a_copy_without_its_log_is_not_taken_for_a_journal_to_begin_in(unfinished: Path, tmp_path: Path):
-    """A file copied from a run under way without its log says so, and invites nobody to write over it."""
+    """A copy of an unfinished run's file without its log is reported, and no message advises to overwrite it."""
     alone, with_head = tmp_path / "alone.db", tmp_path / "copy.db"
     shutil.copy(unfinished, alone)
     shutil.copy(unfinished, with_head)
@@ -173,7 +173,7 @@ def test_a_copy_without_its_log_is_not_taken_for_a_journal_to_begin_in(unfinishe
 
 
 def test_a_journal_without_its_head_is_resumed_with_a_warning(entries, path: Path, caplog: pytest.LogCaptureFixture):
-    """What may be missing at the end of an unfinished journal without its head is said before it goes on."""
+    """Resuming an unfinished journal without its head warns first that entries at its end may be missing."""
     written(path, entries[:40], group=7).close()
     head_path(path).unlink()
     unerring.resume(path)
@@ -181,7 +181,7 @@ def test_a_journal_without_its_head_is_resumed_with_a_warning(entries, path: Pat
 
 
 def test_a_zero_filled_head_is_repaired(unfinished: Path, whole: Path):
-    """A head that a power cut left full of zeros is named, with the command that goes on, which loses no entry."""
+    """A head full of zeros after a power cut is named, with the command that continues and loses no entry."""
     head_path(unfinished).write_bytes(bytes(160))
     for command in ("verify", "resume", "report"):
         assert "resume" in cli(command, unfinished).line
@@ -196,7 +196,7 @@ def test_a_zero_filled_head_is_repaired(unfinished: Path, whole: Path):
 
 
 def test_a_journal_with_two_names_has_no_second_writer(path: Path, entries: list[Entry]):
-    """A hard link has its own log and lock: it is refused to whoever would write, beside a running writer or after."""
+    """A journal with a hard link has two possible logs and locks, so no writer is accepted, during a run or after."""
     journal = written(path, entries[:40], group=7)
     other = path.with_name("other.db")
     os.link(path, other)
@@ -214,7 +214,7 @@ def test_a_journal_with_two_names_has_no_second_writer(path: Path, entries: list
 
 
 def test_a_copy_of_all_its_files_is_a_journal(unfinished: Path, whole: Path, tmp_path: Path):
-    """The file, its log and its head copied together go on as the original does."""
+    """The file, its log and its head copied together are resumed like the original."""
     copy = copied(unfinished, tmp_path / "whole copy.db")
     unerring.resume(copy)
     assert exported(copy) == exported(whole)

@@ -29,8 +29,8 @@ def dissenting(steps, plan):
         yield json.dumps(["c", step, f"{step:012x}"]).encode()
 
 
-def test_a_journals_report_compares_what_came_with_what_was_planned(tmp_path):
-    """Dissent outside the planned band and a voter outvoted too often are warned of; p stands beside the planned p."""
+def test_a_report_compares_the_run_with_its_plan(tmp_path):
+    """Dissent off plan and a voter outvoted too often give warnings, and p is shown with the planned p."""
     ran = cli("report", forged(tmp_path / "run.db", dissenting(60, PLAN)))
     assert (ran.code, ran.err) == (0, "")
     assert "warning      dissent left the planned band at about step 0: 100% of the " in ran.out
@@ -52,7 +52,7 @@ FORGED = [
 
 @each("plan", FORGED, ids=range(len(FORGED)))
 def test_a_forged_plan_does_no_harm(tmp_path, plan):
-    """Whatever stands in place of a plan, the report is made, and nothing of it reaches a terminal as it is."""
+    """With anything in place of the plan, the report is made, and no control character reaches a terminal."""
     path = forged(tmp_path / "run.db", dissenting(20, plan))
     ran = cli("report", path)
     assert (ran.code, ran.err) == (0, "")
@@ -71,15 +71,15 @@ def begun(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory) -> str:
-    """The votes of the same run, untouched."""
+    """The votes of the same run with its own plan."""
     path = tmp_path_factory.mktemp("honest") / "run.db"
     start(path)
     return exported(path)
 
 
 @each("plan", FORGED, ids=range(len(FORGED)))
-def test_a_run_with_a_forged_plan_goes_on(tmp_path, begun, honest, plan):
-    """Every command reads it, and resuming leads to the same steps as without it."""
+def test_a_run_with_a_forged_plan_continues(tmp_path, begun, honest, plan):
+    """Every command reads it, and resuming gives the same steps as without the plan."""
     path = tmp_path / "run.db"
     opened, *others = entries_of(begun)
     written(path, [replace(opened, plan=plan), *others], group=50).close()
@@ -99,9 +99,9 @@ MODEL = "noise/p=0.97,v=1.0,c=0.0"
 
 
 def test_a_planned_runs_journal_has_its_plan(tmp_path):
-    """Measured, planned, run and read back: what came is within what was planned, and nothing is warned of.
+    """A run measured, planned, run and read back is within its plan, and has no warning. Seeded.
 
-    Seeded. With other seeds p, which the plan has with 99 %, or the share of steps with dissent may be outside.
+    With other seeds p, which the plan has with 99 %, or the share of steps with dissent may be outside.
     """
     chain, path = Hanoi(disks=8), tmp_path / "run.db"
     options = Options(target=Target(0.95, calibration=calibrate(chain, MODEL, samples=1000, seed=2)), max_steps=200)
@@ -119,13 +119,13 @@ def test_a_planned_runs_journal_has_its_plan(tmp_path):
     assert voter["planned"] == plan["p"][voter["name"]]
     assert voter["planned"][0] <= voter["p"] <= voter["planned"][2]
     assert found["warnings"] == []
-    told = cli("report", path).out
-    assert "(planned 0.9" in told
-    assert "warning" not in told
+    output = cli("report", path).out
+    assert "(planned 0.9" in output
+    assert "warning" not in output
 
 
 def test_the_certificate_is_the_fold_of_the_journal(tmp_path):
-    """Read back from its journal, a run has the certificate that it ended with."""
+    """The certificate of a journal equals the one that the run ended with."""
     path = tmp_path / "run.db"
     result = start(path, disks=6)
     assert unerring.report(path)["certificate"] == result.report["certificate"]

@@ -1,4 +1,4 @@
-"""`resume --repair` keeps intact entries, keeps the damaged file under another name, and goes on."""
+"""`resume --repair` keeps intact entries, keeps the damaged file under another name, and continues."""
 
 import re
 import signal
@@ -59,7 +59,7 @@ def unused_byte_flipped(path: Path) -> None:
 
 
 def row_out_of_place(path: Path) -> None:
-    """Hashes that fit, and an entry that cannot stand where it stands, as a bug or a forger may leave it."""
+    """A journal with matching hashes and an entry that may not follow the one before it."""
     running, rows = GENESIS_HASH, []
     for seq, body, _ in rows_of(path):
         made = b'["c",9999,""]' if seq == 40 else body
@@ -73,10 +73,10 @@ DAMAGES = [cut_in_the_middle, cut_at_the_end, cut_short, head_garbled, unused_by
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_repair_keeps_what_is_intact_and_goes_on_to_the_end(
+def test_repair_keeps_what_is_intact_and_continues_to_the_end(
     path: Path, whole: Path, entries: list[Entry], damage: Callable[[Path], None]
 ):
-    """`resume --repair` keeps the intact leading entries, sets the damaged file aside, and ends as an unharmed run."""
+    """It keeps the intact first entries, renames the damaged file, and ends like an undamaged run."""
     damage(path)
     damaged = path.read_bytes()
     assert cli("verify", path).code == 1
@@ -93,7 +93,7 @@ def test_repair_keeps_what_is_intact_and_goes_on_to_the_end(
 
 
 def test_repair_of_a_lost_log_says_that_nothing_is_left(unfinished: Path):
-    """Where not one entry is left, repair says so, keeps the damaged file, and a new run may start in its place."""
+    """If no entry is left, repair says so and keeps the damaged file, and a new run may start in its place."""
     Path(f"{unfinished}-wal").unlink()
     ran = cli("resume", unfinished, "--repair")
     assert ran.code == 2
@@ -104,8 +104,8 @@ def test_repair_of_a_lost_log_says_that_nothing_is_left(unfinished: Path):
     assert cli("verify", unfinished).code == 0
 
 
-def test_repair_of_a_half_lost_log_goes_on_with_the_rest(unfinished: Path, whole: Path):
-    """After half of the log was lost, repair goes on from the other half, and the old log leaks into nothing."""
+def test_repair_of_a_half_lost_log_continues_with_the_rest(unfinished: Path, whole: Path):
+    """After half of the log was lost, repair continues from the other half, and the old log is not read again."""
     log = Path(f"{unfinished}-wal")
     log.write_bytes(log.read_bytes()[: log.stat().st_size // 2])
     assert cli("resume", unfinished, "--repair").code == 0
@@ -114,10 +114,10 @@ def test_repair_of_a_half_lost_log_goes_on_with_the_rest(unfinished: Path, whole
 
 
 @pytest.mark.parametrize("damage", [cut_in_the_middle, head_garbled])
-def test_repair_takes_away_a_rollback_journal_of_the_damaged_file(
+def test_repair_moves_the_rollback_journal_of_the_damaged_file(
     path: Path, whole: Path, damage: Callable[[Path], None]
 ):
-    """What SQLite kept to undo a change of the damaged file is not undone in the repaired one, and is kept with it."""
+    """SQLite's rollback journal of the damaged file is kept with it, and not applied to the repaired one."""
     damage(path)
     rollback = interrupted_change(path)
     Path(f"{path}-journal").write_bytes(rollback)
@@ -145,7 +145,7 @@ sys.addaudithook(step)
 def test_a_repair_killed_at_any_step_leaves_the_damaged_or_the_repaired_journal(
     unfinished: Path, whole: Path, entries: list[Entry]
 ):
-    """After each kill the journal is repaired, or can be, with all that was intact; the damaged files are kept."""
+    """After each kill the journal is repaired or can be, with all intact entries, and the damaged files are kept."""
     log = log_path(unfinished)
     log.write_bytes(log.read_bytes()[: log.stat().st_size // 2])
     with readable_copy(unfinished) as copy:
@@ -179,7 +179,7 @@ def test_a_repair_killed_at_any_step_leaves_the_damaged_or_the_repaired_journal(
 
 
 def test_repair_of_a_journal_behind_a_link_repairs_the_file_itself(path: Path, whole: Path):
-    """Where the journal was named by a symbolic link, the link stays, and head and journal stay together."""
+    """If the journal was named by a symbolic link, the link stays, and head and journal stay together."""
     cut_in_the_middle(path)
     link = path.with_name("link.db")
     link.symlink_to(path)
@@ -191,15 +191,15 @@ def test_repair_of_a_journal_behind_a_link_repairs_the_file_itself(path: Path, w
 
 
 def test_a_second_repair_keeps_the_first_damaged_file(path: Path):
-    """Each repair sets its damaged file aside under a name of its own."""
+    """Each repair gives its damaged file a new name."""
     for number in (1, 2):
         cut_in_the_middle(path)
         assert cli("resume", path, "--repair").code == 0
         assert path.with_name(f"journal.db.damaged-{number}").exists()
 
 
-def test_what_is_not_damaged_is_not_repaired(path: Path, unfinished: Path):
-    """Repairing a whole journal, finished or not, is refused with 2, and changes no byte."""
+def test_an_intact_journal_is_not_repaired(path: Path, unfinished: Path):
+    """Repairing an intact journal, finished or not, is refused with exit code 2, and changes no byte."""
     for journal in (path, unfinished):
         before = journal.read_bytes()
         ran = cli("resume", journal, "--repair")
@@ -208,8 +208,8 @@ def test_what_is_not_damaged_is_not_repaired(path: Path, unfinished: Path):
         assert journal.read_bytes() == before
 
 
-def test_a_journal_that_somebody_writes_to_is_not_repaired(unfinished: Path):
-    """Repair is refused while a writer holds the journal, and sets nothing aside."""
+def test_a_journal_with_a_writer_is_not_repaired(unfinished: Path):
+    """Repair is refused while a writer holds the journal, and renames nothing."""
     journal, entries = SqliteJournal.reopen(unfinished)
     list(entries)
     head = head_path(unfinished).read_bytes()
@@ -222,7 +222,7 @@ def test_a_journal_that_somebody_writes_to_is_not_repaired(unfinished: Path):
 
 
 def test_the_error_counts_what_is_intact(path: Path, entries: list[Entry]):
-    """`JournalDamaged` carries how many leading entries hold, and how many there were."""
+    """`JournalDamaged` has the number of intact first entries and the number of all entries."""
     sql(path, "UPDATE entries SET body = x'00' WHERE seq = 40")
     with pytest.raises(JournalDamaged) as caught:
         entries_of(path)

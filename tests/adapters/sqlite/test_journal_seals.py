@@ -32,14 +32,14 @@ OPENED = Opened("p", {}, "m", Policy().to_json(), 0, "[]", None, "tests", 0.0)
     ids=lambda value: f"{str(value)[:20]}",
 )
 def test_a_seal_is_the_blake2b_digest_of_sixteen_bytes(tmp_path, data, digest):
-    """Journals that were sealed before keep their seals: neither the digest nor its length may change."""
+    """Neither the digest nor its length may change, so that journals sealed earlier keep their seals."""
     file = tmp_path / "journal.db"
     file.write_bytes(data)
     assert seal_of(file) == digest
 
 
 def test_sealed_journals_of_earlier_releases_still_have_their_seals():
-    """The seal beside each golden journal is the one that its file has now."""
+    """The stored seal of each golden journal equals the seal of its file now."""
     sealed = [path for path in sorted(GOLDEN.glob("*.db")) if (mark := read_mark(path)) and mark.seal]
     assert sealed
     assert {path.name: seal_of(path) for path in sealed} == {path.name: read_mark(path).seal for path in sealed}
@@ -47,7 +47,7 @@ def test_sealed_journals_of_earlier_releases_still_have_their_seals():
 
 @each("digits", [0, 30, 34, 64])
 def test_a_head_whose_hash_has_another_length_is_damage(tmp_path, digits):
-    """A running hash has 16 bytes; a head with any other is not read as if it were one."""
+    """A running hash has 16 bytes; a head with a hash of another length is damaged."""
     journal = tmp_path / "journal.db"
     head_path(journal).write_text(f'{{"entries": 1, "hash": "{"a" * digits}", "seal": ""}}')
     with pytest.raises(JournalDamaged):
@@ -65,9 +65,9 @@ def finished(path):
 
 
 def test_a_sealed_journal_loses_its_seal_before_anything_is_written_to_it(tmp_path, monkeypatch):
-    """A kill right after the first write must not leave a seal that says: this file alone is the whole journal.
+    """After a kill right after the first write, no seal may claim that the file alone is the whole journal.
 
-    What a repair puts in its place is sealed before its run is finished; here such a file goes on.
+    A repaired file is sealed before its run is finished; here such a file continues.
     """
     path, seals, connect = tmp_path / "journal.db", [], sqlite_journal.connect
     journal = SqliteJournal.create(path)
@@ -96,8 +96,8 @@ def test_a_sealed_journal_loses_its_seal_before_anything_is_written_to_it(tmp_pa
     assert len(entries_of(path)) == 4
 
 
-def test_a_journal_that_is_only_taken_up_and_closed_keeps_its_seal(tmp_path):
-    """Nothing was written: the file is the same, and so is its seal."""
+def test_a_journal_that_is_only_reopened_and_closed_keeps_its_seal(tmp_path):
+    """If nothing was written, the file and its seal are unchanged."""
     path = finished(tmp_path / "journal.db")
     before = (path.read_bytes(), head_path(path).read_bytes())
     journal, entries = SqliteJournal.reopen(path)
@@ -108,7 +108,7 @@ def test_a_journal_that_is_only_taken_up_and_closed_keeps_its_seal(tmp_path):
 
 @each("end", [Paused("interrupted", "", 1.0), Finished(0, 1.0)], ids=lambda entry: type(entry).__name__)
 def test_the_head_is_on_disk_when_a_journal_is_closed(tmp_path, monkeypatch, end):
-    """The last thing that is done to the head, once its mark is final, is to write it to disk."""
+    """The final mark of the head is synced to disk before close returns."""
     path, done = tmp_path / "journal.db", []
     pwrite, fsync = os.pwrite, os.fsync
 
@@ -134,8 +134,10 @@ def test_the_head_is_on_disk_when_a_journal_is_closed(tmp_path, monkeypatch, end
 
 @each(("end", "head", "warned"), [(None, True, 0), (None, False, 1), ("done", True, 0), ("done", False, 0)])
 def test_a_missing_head_is_warned_of_where_entries_may_be_missing(tmp_path, caplog, end, head, warned):
-    """Taken up again without its head, a run under way may lack its last entries; a finished one shows that it is
-    whole, and so does one that still has its head."""
+    """A reopened unfinished run without its head gets a warning, since entries may be missing.
+
+    A finished one is known to be complete, and so is one that still has its head.
+    """
     path = tmp_path / "journal.db"
     journal = SqliteJournal.create(path)
     journal.append(OPENED)
@@ -159,7 +161,7 @@ def test_a_missing_head_is_warned_of_where_entries_may_be_missing(tmp_path, capl
 )
 @each("good", [0, 1, 2])
 def test_the_first_bad_entry_is_named_by_its_number(tmp_path, good, done, says):
-    """Entries are counted from 1: the first bad one is the one after those that are whole."""
+    """Entries are counted from 1: the first bad one is the one after those that are intact."""
     path = tmp_path / "journal.db"
     journal = SqliteJournal.create(path)
     for entry in [OPENED, *(Paused("interrupted", "", float(number)) for number in range(3))]:

@@ -1,4 +1,4 @@
-"""The SQLite writer: durable, in groups, one at a time, private, readable meanwhile."""
+"""The SQLite writer: durable, in groups, single, private, and readable meanwhile."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ from unerring.errors import InputError, JournalBusy, JournalError
 
 @dataclass
 class Spy:
-    """What was asked of the writer's connections."""
+    """The statements sent to the writer's connections."""
 
     modes: list[tuple[str, int]] = field(default_factory=list)
     statements: list[str] = field(default_factory=list)
@@ -63,7 +63,7 @@ def journal(path: Path) -> Iterator[SqliteJournal]:
 
 
 def seen_from_outside(path: Path) -> int:
-    """The number of entries that another connection sees."""
+    """The number of entries that another connection reads."""
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
         return database.execute("SELECT count(*) FROM entries").fetchone()[0]
 
@@ -72,13 +72,13 @@ def seen_from_outside(path: Path) -> int:
 
 
 def test_every_writing_connection_is_wal_with_full_synchronisation(spy: Spy, path: Path):
-    """All connections that write are in WAL mode with synchronous=FULL (2), so that a commit waits for its fsync."""
+    """Every writing connection has WAL mode and synchronous=FULL (2), so that a commit waits for its fsync."""
     start(path)
     assert set(spy.modes) == {("wal", 2)}
 
 
 def test_many_appends_share_few_transactions(spy: Spy, path: Path):
-    """Five thousand appended entries take about ten transactions: one for each full group or tick of the clock."""
+    """Five thousand appended entries take about ten transactions: one for each full group or clock tick."""
     journal = SqliteJournal.create(path)
     since = time.monotonic()
     for step in range(5000):
@@ -90,7 +90,7 @@ def test_many_appends_share_few_transactions(spy: Spy, path: Path):
 
 
 def test_waiters_share_a_transaction(spy: Spy, path: Path):
-    """A hundred tasks that commit at the same time share transactions: far fewer than one for each."""
+    """A hundred tasks that commit at the same time share a few transactions."""
     journal = SqliteJournal.create(path)
 
     async def one(step: int) -> None:
@@ -107,7 +107,7 @@ def test_waiters_share_a_transaction(spy: Spy, path: Path):
 
 
 def test_a_commit_returns_once_another_connection_sees_its_entries(path: Path, journal: SqliteJournal):
-    """After a commit returns, a second connection sees every entry appended before it."""
+    """After a commit returns, a second connection reads every entry appended before it."""
 
     async def go_on() -> None:
         for step in range(50):
@@ -119,7 +119,7 @@ def test_a_commit_returns_once_another_connection_sees_its_entries(path: Path, j
 
 
 def test_appended_entries_become_durable_without_a_commit(path: Path, journal: SqliteJournal):
-    """Entries nobody waits for are written by themselves within a moment."""
+    """Entries that no task waits for are written within a moment."""
     journal.append(Committed(0, ""))
     deadline = time.monotonic() + 60
     while journal.pending and time.monotonic() < deadline:
@@ -127,8 +127,8 @@ def test_appended_entries_become_durable_without_a_commit(path: Path, journal: S
     assert seen_from_outside(path) == 1
 
 
-def test_a_given_up_commit_harms_no_other(path: Path, journal: SqliteJournal):
-    """A task that is cancelled while it waits for a commit leaves the other waiters and the journal well."""
+def test_a_cancelled_commit_does_not_affect_others(path: Path, journal: SqliteJournal):
+    """If a task is cancelled while it waits for a commit, other tasks and the journal are unaffected."""
 
     async def go_on() -> None:
         journal.append(Committed(0, ""))
@@ -143,8 +143,8 @@ def test_a_given_up_commit_harms_no_other(path: Path, journal: SqliteJournal):
     assert seen_from_outside(path) == 2
 
 
-def test_the_head_never_tells_of_more_than_the_journal_holds(path: Path, monkeypatch: pytest.MonkeyPatch):
-    """When the head notes a length, that many entries are durable already; so it is never ahead of the journal."""
+def test_the_head_is_never_ahead_of_the_journal(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """When the head has a length, that many entries are durable already."""
     noted, mark = [], HeadFile.mark
 
     def marked(head: HeadFile, at: HighWaterMark) -> None:
@@ -154,12 +154,12 @@ def test_the_head_never_tells_of_more_than_the_journal_holds(path: Path, monkeyp
     monkeypatch.setattr(HeadFile, "mark", marked)
     start(path)
     assert len(noted) >= 3
-    assert all(told <= held for told, held in noted)
+    assert all(marked_length <= held for marked_length, held in noted)
 
 
 @pytest.mark.timeout(30)
 def test_an_entry_that_cannot_be_written_is_refused(path: Path):
-    """An entry that has no form in bytes raises where it is appended or committed; nobody waits for it forever."""
+    """An entry that cannot be encoded raises where it is appended or committed, and no task waits for it."""
     journal = SqliteJournal.create(path)
 
     async def write() -> None:
@@ -173,8 +173,8 @@ def test_an_entry_that_cannot_be_written_is_refused(path: Path):
     assert entries_of(path) == []
 
 
-def test_an_entry_that_cannot_be_written_takes_no_other_with_it(path: Path):
-    """It raises where it is appended, with its own error; what was appended before and after it is kept."""
+def test_an_entry_that_cannot_be_written_loses_no_other(path: Path):
+    """It raises its own error where it is appended, and the entries before and after it are kept."""
     journal = SqliteJournal.create(path)
     journal.append(Committed(0, ""))
     with pytest.raises(TypeError, match="not JSON serializable"):
@@ -201,8 +201,8 @@ unerring.run(Odd(2), "noise/p=1", sys.argv[1], k=1)
 
 
 @pytest.mark.parametrize("code", [TOKENS, PARAMETERS], ids=["token counts", "parameters"])
-def test_what_is_no_json_data_does_not_hang_a_run(path: Path, code: str):
-    """Token counts or parameters of a foreign type end a run with an error, or are understood; it never hangs."""
+def test_values_that_are_not_json_do_not_hang_a_run(path: Path, code: str):
+    """Token counts or parameters of a foreign type end a run with an error or are converted."""
     subprocess.run([sys.executable, "-c", "import sys, unerring\n" + code, path], timeout=30, check=False)
 
 
@@ -210,7 +210,7 @@ def test_what_is_no_json_data_does_not_hang_a_run(path: Path, code: str):
 
 
 def test_a_second_writer_in_the_same_process_is_refused(path: Path, journal: SqliteJournal):
-    """While a journal is open, it can be neither reopened nor created again."""
+    """An open journal can be neither reopened nor created again."""
     journal.append(Committed(0, ""))
     asyncio.run(journal.commit())
     with pytest.raises(JournalBusy, match="another runner is writing"):
@@ -218,7 +218,7 @@ def test_a_second_writer_in_the_same_process_is_refused(path: Path, journal: Sql
 
 
 def test_a_second_writer_in_another_process_is_refused_at_once(path: Path):
-    """`unerring resume` on a journal that another process writes to says so in one line and exits with 2."""
+    """`unerring resume` on a journal with a writer says so in one line and exits with 2."""
     with pytest.raises(unerring.Stopped):
         start(path, max_steps=3)
     journal, entries = SqliteJournal.reopen(path)
@@ -234,7 +234,7 @@ def test_a_second_writer_in_another_process_is_refused_at_once(path: Path):
 
 
 def test_a_running_journal_is_not_started_again(path: Path):
-    """`unerring run` on the journal of a running process exits with 2 and leaves it as it is."""
+    """`unerring run` on the journal of a running process exits with 2 and leaves it unchanged."""
     with pytest.raises(unerring.Stopped):
         start(path, max_steps=3)
     journal, entries = SqliteJournal.reopen(path)
@@ -245,7 +245,7 @@ def test_a_running_journal_is_not_started_again(path: Path):
 
 
 def test_a_journal_has_one_writer_by_whatever_name(path: Path, journal: SqliteJournal):
-    """A second writer that comes through a symbolic link is refused as well."""
+    """A second writer through a symbolic link is refused as well."""
     journal.append(Committed(0, ""))
     asyncio.run(journal.commit())
     link = path.with_name("link.db")
@@ -255,7 +255,7 @@ def test_a_journal_has_one_writer_by_whatever_name(path: Path, journal: SqliteJo
 
 
 def test_one_of_two_that_create_at_the_same_time_wins(path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A run that came and went between another's check and its lock keeps its journal; the other is refused."""
+    """If a run came and went between another's check and its lock, its journal is kept and the other is refused."""
     real = sqlite_journal.HeadFile
 
     class Slow(real):  # type: ignore[valid-type, misc]
@@ -283,8 +283,8 @@ sys.stdin.read()
 """
 
 
-def test_the_lock_goes_with_the_process_that_held_it(path: Path):
-    """A writer that is killed with SIGKILL leaves no lock behind."""
+def test_the_lock_ends_with_its_process(path: Path):
+    """A writer killed with SIGKILL leaves no lock."""
     with pytest.raises(unerring.Stopped):
         start(path, max_steps=3)
     with subprocess.Popen(

@@ -35,7 +35,7 @@ WRONG = {
 
 @pytest.mark.parametrize("inside", ["solve", "example"])
 def test_what_is_wrong_in_a_file_of_json_lines_gives_its_line_and_reason(tmp_path, capsys, inside):
-    """Each is refused in one line that names file, line and reason: by solve, and by an example's own process."""
+    """Each mistake is refused in one line with file, line and reason, by solve and by an example's process."""
     path, failures = tmp_path / "in.jsonl", []
     for name, (line, reason) in WRONG.items():
         path.write_bytes(b'{"question": "2 * 3", "account": "a", "cents": 1}\n\n' + line + b"\n")
@@ -55,7 +55,7 @@ def test_what_is_wrong_in_a_file_of_json_lines_gives_its_line_and_reason(tmp_pat
 
 
 def test_lines_end_at_a_line_feed_only(tmp_path):
-    """What other programs take for the end of a line stands within one; byte order mark and carriage returns go."""
+    """Other line separators may occur within a line; a byte order mark and carriage returns are dropped."""
     path = tmp_path / "in.jsonl"
     texts = ["a\u2028b\u2029c", "d\u0085e", "f\x1cg", "h\u000ci"]
     lines = [json.dumps({"text": text}, ensure_ascii=False).replace("\x1c", "\\u001c") for text in texts]
@@ -64,7 +64,7 @@ def test_lines_end_at_a_line_feed_only(tmp_path):
 
 
 def test_a_file_of_one_value_is_read_as_strictly(tmp_path):
-    """A calibration or a price file may begin with a byte order mark; what is wrong in it gives file and line."""
+    """A calibration or price file may begin with a byte order mark; mistakes are named with file and line."""
     path = tmp_path / "cal.json"
     for text, reason in (
         (b'\xef\xbb\xbf{"unerring_calibration": 1,\n "a": NaN}', "NaN"),
@@ -86,8 +86,8 @@ def test_a_file_of_one_value_is_read_as_strictly(tmp_path):
         read_prices(prices)
 
 
-def test_a_parameter_that_looks_like_json_and_is_none_is_refused():
-    """A list or an object is never taken for a text in silence."""
+def test_a_malformed_json_parameter_is_refused():
+    """A parameter that starts like a list or an object is never taken for a text."""
     assert parse_parameter("a=NaN") == ("a", "NaN")
     for value in ('{"a": 1, "a": 2}', "[1e400]", "[1", "[" * 3000):
         with pytest.raises(InputError, match="the value of a is not JSON"):
@@ -95,7 +95,7 @@ def test_a_parameter_that_looks_like_json_and_is_none_is_refused():
 
 
 def test_a_line_that_is_written_is_valid_json():
-    """Half characters, NaN, infinities and ends of lines are written so that every reader takes the line."""
+    """Surrogates, NaN, infinities and line ends are written so that every reader accepts the line."""
     for value in ("\ud800", "a\u2028\u0085b", {"p": math.nan, "q": [math.inf, (1.5,)]}, {"\udfff": "ü"}):
         for ascii_only in (True, False):
             line = json_line(value, ascii_only)
@@ -106,7 +106,7 @@ def test_a_line_that_is_written_is_valid_json():
 
 
 def test_answers_of_a_file_whose_name_is_no_text_are_valid_json(tmp_path, monkeypatch, capsys):
-    """A folder's name that is no UTF-8 stands in the answers as escapes, and ends nothing in a traceback."""
+    """A folder name that is not UTF-8 is escaped in the answers, and causes no traceback."""
     folder = tmp_path / "\udcff"
     folder.mkdir()
     (folder / "in.jsonl").write_text('{"question": "2 * 3"}\n')
