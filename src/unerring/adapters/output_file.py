@@ -33,7 +33,7 @@ class OutputFile:
             if self._place.exists():
                 self._draft.chmod(self._place.stat().st_mode & 0o777)
         except (OSError, ValueError) as error:
-            raise self._unwritable(error) from None
+            raise unwritable(self._what, self._path, error) from None
 
     def __enter__(self) -> "OutputFile":
         return self
@@ -51,7 +51,7 @@ class OutputFile:
         try:
             self._file.write(text)
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise unwritable(self._what, self._path, error) from None
 
     def keep(self) -> None:
         """Sync the file to disk and rename it over the previous one."""
@@ -61,7 +61,7 @@ class OutputFile:
             self._file.close()
             self._draft.replace(self._place)
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise unwritable(self._what, self._path, error) from None
         with suppress(OSError):  # where a folder can be opened, the rename is synced as well
             folder = os.open(self._place.parent, os.O_RDONLY)
             try:
@@ -69,8 +69,10 @@ class OutputFile:
             finally:
                 os.close(folder)
 
-    def _unwritable(self, error: Exception) -> InputError:
-        return InputError(f"cannot write {self._what}{self._path}: {getattr(error, 'strerror', None) or error}")
+
+def unwritable(what: str, path: str | Path, error: Exception) -> InputError:
+    """The error of a file that cannot be written; `what` names it, and ends with a blank."""
+    return InputError(f"cannot write {what}{path}: {getattr(error, 'strerror', None) or error}")
 
 
 def write_whole(path: str | Path, text: str, what: str = "") -> None:

@@ -224,6 +224,15 @@ def notice_text(line: str) -> str:
     return printable(without_secrets(in_options(line)))
 
 
+def unused(path: Path) -> Path:
+    """A path that no file has: this one, or one with a number at the end of its name."""
+    free, number = path, 1
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
+
+
 def quoted(path: str | Path) -> str:
     """A path as it can be pasted into a shell."""
     return shlex.quote(str(path))

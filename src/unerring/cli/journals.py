@@ -30,14 +30,15 @@ from unerring.cli.exits import (
     in_options,
     quoted,
     require_certificate,
+    unused,
     user_code_failed,
-    working_on,
     working_with,
 )
 from unerring.cli.option_values import FILE, SEED, TOTAL
 from unerring.cli.options import (
     cap_options,
     escalation_options,
+    file_argument,
     json_option,
     judging_options,
     k_option,
@@ -59,7 +60,7 @@ MAX_SHOWN = 20  # differences, and steps, that are printed; --json has all of th
 
 
 @click.command(cls=Command)
-@click.argument("file", type=FILE)
+@file_argument
 @judging_options
 @require_option
 @json_option
@@ -72,7 +73,6 @@ def verify(file: Path, process: str | None, trust: bool, require: float | None, 
 
     Exits with 0 if a finished run is right, 1 if anything is wrong, 3 if nothing is wrong and the run is not finished.
     """
-    working_on(file)
     try:
         found = verify_journal(file, process, trust)
     except Exception as error:
@@ -110,7 +110,7 @@ def _require_finished(file: Path, over: bool, details: Mapping[str, Any]) -> Non
 
 
 @click.command(cls=Command)
-@click.argument("file", type=FILE)
+@file_argument
 @option("--html", type=FILE, help="Also write it as one HTML page with figures (needs the [plots] extra).")
 @option("-v", "--verbose", is_flag=True, help="Also show doubtful steps: question, candidates, flagged samples.")
 @option("--full", is_flag=True, help="As -v, with no text shortened; also in --json and --html.")
@@ -126,7 +126,6 @@ def report(file: Path, html: Path | None, verbose: bool, full: bool, require: fl
     The page of --html needs nothing else: no other file, no network, no script. With --require the exit code is 1
     below that probability, and 3 if the run is not finished. docs/glossary.md explains the words.
     """
-    working_on(file)
     if html is None:
         figures = reading.report(file, full)
     else:
@@ -149,7 +148,7 @@ def report(file: Path, html: Path | None, verbose: bool, full: bool, require: fl
 
 
 @click.command(cls=Command)
-@click.argument("file", type=FILE)
+@file_argument
 @option(
     "--what",
     type=click.Choice(["steps", "votes"]),
@@ -175,14 +174,13 @@ def export(file: Path, what: Exported, form: ExportForm) -> int:
     jsonl has texts exactly. csv is for spreadsheets: control characters become escapes such as \\x1b, and a text that
     a spreadsheet would take for a formula gets a ' before it.
     """
-    working_on(file)
     export_records(file, sys.stdout, what, form)
     sys.stdout.flush()
     return DONE
 
 
 @click.command(cls=Command)
-@click.argument("file", type=FILE)
+@file_argument
 @option("--dry-run", is_flag=True, help="Only compare: write nothing. Works also for a run in progress.")
 @judging_options
 @json_option
@@ -196,7 +194,6 @@ def rejudge(file: Path, dry_run: bool, process: str | None, trust: bool, as_json
     Exits with 1 if committed steps would be decided differently, else with 0. To decide again from such a step:
     `unerring fork FILE --at N --out NEW`.
     """
-    working_on(file)
     try:
         found = judged_again(file, process, trust, dry_run)
     except Exception as error:
@@ -209,7 +206,8 @@ def rejudge(file: Path, dry_run: bool, process: str | None, trust: bool, as_json
             click.echo(printable(line))
     if found.overturned:
         first = found.overturns[0].step
-        command = command_on("fork", file, f"--at {first} --out {quoted(_new_name(file, first))}")
+        out = unused(file.with_name(f"{file.stem}-from-{first}.db"))
+        command = command_on("fork", file, f"--at {first} --out {quoted(out)}")
         steps = counted(found.overturned, "committed step")
         reason = f"{steps} of {file} would be decided differently now, the first is step {first}"
         advice = f"they stay as they are; to decide again from there: {command}"
@@ -220,7 +218,7 @@ def rejudge(file: Path, dry_run: bool, process: str | None, trust: bool, as_json
 
 
 @click.command(cls=Command)
-@click.argument("file", type=FILE)
+@file_argument
 @option("--at", type=TOTAL, required=True, metavar="N", help="The first step that the new run decides itself.")
 @option("--out", type=FILE, required=True, metavar="NEW", help="The journal of the new run.")
 @set_option
@@ -256,7 +254,6 @@ def fork(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     Settings that you do not give are those of that run. FILE is checked up to step N and not changed; its run may be
     in progress.
     """
-    working_on(file)
     try:
         options = Options(**given)
         made = forked(file, at, out, process, list(models) or None, k, seed, options, parameters(settings) or None)
@@ -272,15 +269,6 @@ def fork(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         line = f"forked: {out} takes over {counted(made.step, 'step')} of {file}; continue with: {resume}"
         click.echo(printable(line))
     return DONE
-
-
-def _new_name(file: Path, step: int) -> Path:
-    """A name for the journal of a run that begins at a step of another one; no file has it yet."""
-    name, number = file.with_name(f"{file.stem}-from-{step}.db"), 1
-    while name.exists():
-        number += 1
-        name = file.with_name(f"{file.stem}-from-{step}-{number}.db")
-    return name
 
 
 def _lines(found: Rejudgement, file: Path, dry_run: bool) -> Iterator[str]:

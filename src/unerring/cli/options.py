@@ -10,7 +10,7 @@ from unerring.adapters.tables.jsonl import json_value, read_text
 from unerring.api.budget import Budget
 from unerring.api.planning import Target
 from unerring.cli.command import Decorator, option, options
-from unerring.cli.exits import Invocation
+from unerring.cli.exits import Invocation, working_on
 from unerring.cli.option_values import (
     AT_ONCE,
     COUNT,
@@ -34,6 +34,12 @@ from unerring.runtime.calls.patience import Patience
 from unerring.runtime.config import Guards
 from unerring.runtime.signals import GRACE_SECONDS
 
+
+def _note_file(given: dict[str, Any]) -> None:
+    working_on(given["file"])
+
+
+file_argument = options(click.argument("file", type=FILE), pack=_note_file)  # the journal that a command works on
 json_option = option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 verbose_option = option("-v", "--verbose", is_flag=True, help="Print the whole report at the end.")
 require_option = option(

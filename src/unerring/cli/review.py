@@ -13,10 +13,10 @@ from unerring.api.journals import history as reading
 from unerring.api.journals import review as reviewing
 from unerring.api.journals.review import Candidate, Parked, ParkedSample, Recorded, Review
 from unerring.cli.command import Command, option
-from unerring.cli.exits import DONE, command_on, in_options, working_on
+from unerring.cli.exits import DONE, command_on, in_options
 from unerring.cli.option_values import FILE, Whole
-from unerring.cli.options import json_option, judging_options
-from unerring.cli.text.doubtful import MAX_LINE_CHARS, indented
+from unerring.cli.options import file_argument, json_option, judging_options
+from unerring.cli.text.doubtful import MAX_LINE_CHARS, asked_lines, indented
 from unerring.cli.text.report import beyond_length, printable
 from unerring.core.reporting.summary import counted, row
 from unerring.core.short_text import shortened
@@ -31,7 +31,7 @@ _OF_TEXT = {kind.value for kind in FLAGS_OF_TEXT}
 
 
 @click.command(cls=Command)
-@click.argument("file", type=FILE)
+@file_argument
 @option("--choose", type=Whole(), metavar="N", help="Decide the step: candidate number N of the list is right.")
 @option("--answer", metavar="JSON", help="Decide the step: this choice is right, whatever its samples say.")
 @option("--resample", is_flag=True, help="Set the step's samples aside, and have new ones drawn on resume.")
@@ -72,7 +72,6 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     The decision goes into the journal, and unerring resume FILE continues from there. The certificate of the run
     does not count such a step as evidence, and says how many there are.
     """
-    working_on(file)
     if prices is not None and model is None:
         raise InputError("--prices is for --model SPEC; give that too")
     if choose is not None or answer is not None or resample or model is not None:
@@ -209,20 +208,10 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
 
 def _question(parked: Parked, full: bool) -> Iterator[str]:
     """The question of the step, and the one that the process asks now if that differs."""
-    for message in parked.messages:
-        yield row("message", f"from {message['role']}, before the question")
-        yield from indented(message["content"], full)
-    for number, prompt in parked.prompts.items():
-        yield row("asked" if number == 1 else f"wording {number}", "")
-        yield from indented(prompt, full)
+    yield from asked_lines(parked.messages, parked.prompts, full)
     if parked.prompts_now or parked.messages_now is not None:
         yield row("changed", "the process now asks this step something else; the samples answer the question above")
-    for message in parked.messages_now or ():
-        yield row("message now", f"from {message['role']}, before the question")
-        yield from indented(message["content"], full)
-    for number, prompt in parked.prompts_now.items():
-        yield row("asked now" if number == 1 else f"now {number}", "")
-        yield from indented(prompt, full)
+    yield from asked_lines(parked.messages_now or (), parked.prompts_now, full, ("message now", "asked now", "now"))
 
 
 def _deciding(command: str, candidates: int) -> Iterator[str]:

@@ -25,6 +25,7 @@ from unerring.cli.exits import (
     quoted,
     require_certificate,
     same_command,
+    unused,
     user_code_failed,
     working_on,
     working_with,
@@ -34,6 +35,7 @@ from unerring.cli.options import (
     accept_changes_option,
     allow_host_option,
     asking_options,
+    file_argument,
     guard_options,
     json_option,
     judging_options,
@@ -104,12 +106,8 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         options = api.Options(max_steps=max_steps, observer=progress, target=target, **given)
         return api.run(chain, model, path, k, seed, options)
 
-    held = entry_count(path) > 0
     progress = Progress(quiet=as_json, journal="" if journal else str(path), most_steps=max_steps)
-    result = watched(start, path, progress)
-    if held and progress.steps == 0 and not as_json:
-        click.echo(f"The run in {path} is finished already.", err=True)
-    return show_result(result, path, Ending(as_json, verbose, require))
+    return show_result(watched(start, path, progress), path, Ending(as_json, verbose, require))
 
 
 # Why `resume` does not have options of `run`.
@@ -133,7 +131,7 @@ NOT_OF_RESUME = {name: f"{reason}; {_FORK}" for name, reason in _REASONS.items()
 
 
 @click.command(cls=Command, refused_options=NOT_OF_RESUME)
-@click.argument("file", type=FILE)
+@file_argument
 @option("--max-steps", type=STEPS, help="Stop again, resumable, after so many further steps.")
 @option("--vote-cap", type=COUNT, help="Raise the most votes of a step.")
 @option("--flag-cap", type=COUNT, help="Raise the most red-flagged samples of a step for each of its votes.")
@@ -168,7 +166,6 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     code that its journal names is not imported, and no key is sent to the hosts that it names, unless --process,
     --allow-host or --trust allow it.
     """
-    working_on(file)
     if repair:
         kept, moved_to = repair_journal(file)
         click.echo(f"{file}: {kept:,} intact entries kept; the damaged file was moved to {moved_to}", err=True)
@@ -179,10 +176,7 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         return api.resume(file, process, options=options)
 
     progress = Progress(quiet=as_json, most_steps=max_steps)
-    result = watched(start, file, progress, resuming=True)
-    if progress.steps == 0 and not as_json:
-        click.echo(f"The run in {file} is finished already.", err=True)
-    return show_result(result, file, Ending(as_json, verbose, require))
+    return show_result(watched(start, file, progress, resuming=True), file, Ending(as_json, verbose, require))
 
 
 class Ending(NamedTuple):
@@ -208,7 +202,10 @@ def watched(start: Starting, path: Path, progress: Progress, resuming: bool = Fa
     before = 0 if resuming else entry_count(path)
     try:
         with progress:
-            return start(progress)
+            result = start(progress)
+        if progress.steps == 0 and (resuming or before):
+            progress.write(f"The run in {path} is finished already.")
+        return result
     except Stopped as error:
         advice, following = _next_step(error, path, whole)
         if isinstance(error.__cause__, ProviderDown) and error.__cause__.status == HTTP_NOT_FOUND:
@@ -269,9 +266,4 @@ def _next_step(error: Stopped, path: Path, whole: bool) -> tuple[str, str]:
 
 def fresh(process: str) -> Path:
     """A name for a new journal, which no file has yet."""
-    stem = process.rpartition(":")[2] + time.strftime("-%Y%m%d-%H%M%S")
-    taken, path = 1, Path(f"{stem}.db")
-    while path.exists():
-        taken += 1
-        path = Path(f"{stem}-{taken}.db")
-    return path
+    return unused(Path(process.rpartition(":")[2] + time.strftime("-%Y%m%d-%H%M%S.db")))

@@ -157,10 +157,7 @@ def _solve_one(
     start: Starting, chain: Solve | Sort, path: Path, progress: Progress, tree_lines: int, ending: Ending
 ) -> int:
     """Solve one problem and print its tree, summary and report; returns the exit code."""
-    held = path.exists()
     result = watched(start, path, progress)
-    if held and progress.steps == 0 and not ending.as_json:
-        click.echo(f"The run in {path} is finished already.", err=True)
     if isinstance(chain, Solve) and not ending.as_json and tree_lines:
         click.echo(tree_text(*decided_tree(path, chain), tree_lines) + "\n")
     return show_result(result, path, ending)

@@ -68,12 +68,8 @@ class BatchScheduler:
         self._context = context
         self._poller = BatchPoller(context.api, context.clock, context.spec.poll)
         self._done = unclaimed.done
-        self._recovered = RecoveredBatches(
-            self._context.api,
-            BatchMetadata(self._context.identity, self._context.spec.chat.model),
-            self._attach,
-            unclaimed.done,
-        )
+        self._metadata = BatchMetadata(context.identity, context.spec.chat.model)
+        self._recovered = RecoveredBatches(context.api, self._metadata, self._attach, unclaimed.done)
         self._requests = PendingRequests(unclaimed.kept, self._arrived)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.Task[None] | None = None
@@ -164,9 +160,7 @@ class BatchScheduler:
         """The batch of these requests; raises the failure to create it."""
         file = await self._context.api.upload(b"".join(line.text() for line in lines))
         self._recovered.add_own(file)
-        metadata = BatchMetadata(self._context.identity, self._context.spec.chat.model).metadata(
-            [line.key.step for line in lines]
-        )
+        metadata = self._metadata.metadata([line.key.step for line in lines])
         try:
             return await self._context.api.create(file, metadata, self._context.spec.window)
         except ProviderBusy as failure:
@@ -194,10 +188,8 @@ class BatchScheduler:
 
         Raises `ProviderBusy` or `ProviderDown` where the outcomes of requests cannot be had any more.
         """
-        deadline = BatchDeadline(
-            self._context.clock.time() + self._context.spec.window_seconds + WINDOW_MARGIN_SECONDS,
-            f"batch {batch.batch_id}",
-        )
+        latest = self._context.clock.time() + self._context.spec.window_seconds + WINDOW_MARGIN_SECONDS
+        deadline = BatchDeadline(latest, f"batch {batch.batch_id}")
         self._running += 1
         try:
             ended = batch if batch.ended else await self._poller.ended(batch.batch_id, deadline)

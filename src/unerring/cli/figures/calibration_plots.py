@@ -29,6 +29,7 @@ from unerring.cli.figures.svg import (
     extent,
     legend,
     logarithmic,
+    name_rows,
     require_matplotlib,
     shown,
     svg_file,
@@ -203,10 +204,7 @@ def draw_rates(rates: Sequence[ErrorRates]) -> "Figure":
     for row, one in enumerate(rates):
         draw_share(axes, row - 0.15, one.wrong, WRONG_VOTES)
         draw_share(axes, row + 0.15, one.flagged, FLAGGED_SAMPLES)
-    axes.set(yticks=range(len(rates)), ylim=(len(rates) - 0.5, -0.5))
-    axes.set_yticklabels([shown(one.name) for one in rates])
-    axes.grid(False, axis="y")
-    axes.set_xlabel("share, with its exact 99% interval")
+    name_rows(axes, [one.name for one in rates], "share, with its exact 99% interval")
     styles = {"1 − p: votes that were wrong": WRONG_VOTES, "1 − v: samples that were flagged": FLAGGED_SAMPLES}
     if any(0.0 in (one.wrong.estimate, one.flagged.estimate) for one in rates):
         styles["none seen"] = NONE_SEEN | {"marker": "<"}
@@ -281,10 +279,7 @@ def draw_flags(voters: Sequence[FlagShares]) -> "Figure | None":
         bars = axes.barh(range(len(voters)), widths, 0.6, lefts, color=color, edgecolor=PAPER, hatch=hatch)
         bars.set_label(shown(cause))
         lefts = [left + width for left, width in zip(lefts, widths, strict=True)]
-    axes.set(yticks=range(len(voters)), ylim=(len(voters) - 0.5, -0.5))
-    axes.set_yticklabels([shown(one.name) for one in voters])
-    axes.grid(False, axis="y")
-    axes.set_xlabel("first samples that were flagged (%)")
+    name_rows(axes, [one.name for one in voters], "first samples that were flagged (%)")
     figure.legend(loc="outside upper left", ncols=4)
     return figure
 

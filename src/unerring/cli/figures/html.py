@@ -11,14 +11,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from unerring.adapters.output_file import write_whole
+from unerring.adapters.output_file import unwritable, write_whole
 from unerring.api.journals.history import History
 from unerring.cli.exits import in_options
-from unerring.cli.figures.html_doubtful import doubtful_part
+from unerring.cli.figures.html_doubtful import doubtful_part, escaped
 from unerring.cli.figures.run_plots import RunFigure, run_panels
 from unerring.cli.figures.svg import require_matplotlib
 from unerring.cli.figures.tree import tree_of
-from unerring.cli.text.report import amount, by_people, chance, printable, probability
+from unerring.cli.text.report import amount, by_people, chance, probability
 from unerring.core.reporting.report import report_of
 from unerring.core.reporting.run_report import Report
 from unerring.core.reporting.summary import forked_from, measured_p, speed_up
@@ -68,12 +68,8 @@ def _place(journal: Path, out: Path) -> Path:
             if beginning and beginning != HEAD.encode():
                 raise InputError(f"{out} exists and is no page of a report; give the page another name")
     except (OSError, ValueError) as error:
-        raise _unwritable(out, error) from None
+        raise unwritable("the page ", out, error) from None
     return place
-
-
-def _unwritable(out: Path, error: Exception) -> InputError:
-    return InputError(f"cannot write the page {out}: {getattr(error, 'strerror', None) or error}")
 
 
 def page(report: Mapping[str, Any], panels: Mapping[str, RunFigure], tree: str = "") -> str:
@@ -102,11 +98,6 @@ def page(report: Mapping[str, Any], panels: Mapping[str, RunFigure], tree: str =
         + "\n".join(part for part in parts if part)
         + f"\n<footer>Written by {escaped(report['software'])} from the journal alone.</footer>\n</body>\n</html>\n"
     )
-
-
-def escaped(value: object) -> str:
-    """Any text for the page: control characters shown, and HTML escaped."""
-    return escape(printable(str(value)), quote=True)
 
 
 def _status(report: Mapping[str, Any]) -> str:

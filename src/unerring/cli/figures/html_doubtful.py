@@ -15,18 +15,18 @@ def doubtful_part(report: Mapping[str, Any]) -> str:
         return ""
     parts = ["<h2>Doubtful steps</h2>"]
     if reasons:
-        rows = (_pair(f"{one['samples']:,} {one['flag']}", _inline(reason_text(one))) for one in reasons)
+        rows = (_pair(f"{one['samples']:,} {one['flag']}", escaped(reason_text(one))) for one in reasons)
         parts.append(f"<h3>Why samples were flagged</h3><dl>{''.join(rows)}</dl>")
     if (missing := not_kept(report)) is not None:
-        parts.append(f"<p>Not kept: {_inline(missing)}.</p>")
+        parts.append(f"<p>Not kept: {escaped(missing)}.</p>")
     return "\n".join([*parts, *(_step(step) for step in steps)])
 
 
 def _step(step: Mapping[str, Any]) -> str:
     return (
-        f'<section class="doubt"><h3>Step {step["step"]:,}: {_inline(headline(step))}</h3>'
+        f'<section class="doubt"><h3>Step {step["step"]:,}: {escaped(headline(step))}</h3>'
         + "".join(
-            f"<p>Message from {_inline(one['role'])}, before the question:</p>{_block(one['content'])}"
+            f"<p>Message from {escaped(one['role'])}, before the question:</p>{_block(one['content'])}"
             for one in step["messages"] or ()
         )
         + (
@@ -46,7 +46,7 @@ def _which(number: int) -> str:
 def _answers(step: Mapping[str, Any]) -> Iterator[str]:
     for answer in step["answers"]:
         voters = ", ".join(f"{name} ({votes:,})" for name, votes in answer["voters"].items())
-        yield _pair(counted(answer["votes"], "vote"), f"{_block(answer['choice'])}by {_inline(voters)}")
+        yield _pair(counted(answer["votes"], "vote"), f"{_block(answer['choice'])}by {escaped(voters)}")
     if step["more_answers"]:
         yield _pair("", f"{counted(step['more_answers'], 'candidate')} more with fewer votes")
 
@@ -54,20 +54,20 @@ def _answers(step: Mapping[str, Any]) -> Iterator[str]:
 def _flagged(step: Mapping[str, Any]) -> Iterator[str]:
     for one in step["flagged"]:
         yield _pair(
-            f"{counted(one['samples'], 'sample')} {one['flag']}", _inline(reason_text(one)) + _block(one["example"])
+            f"{counted(one['samples'], 'sample')} {one['flag']}", escaped(reason_text(one)) + _block(one["example"])
         )
 
 
 def _pair(name: str, value: str) -> str:
     """A name with its value, which is HTML."""
-    return f"<dt>{_inline(name)}</dt><dd>{value}</dd>"
+    return f"<dt>{escaped(name)}</dt><dd>{value}</dd>"
 
 
 def _block(text: str) -> str:
     """A text of a model or a journal as a block."""
-    return f'<pre class="said">{chr(10).join(map(_inline, text.split(chr(10))))}</pre>'
+    return f'<pre class="said">{chr(10).join(map(escaped, text.split(chr(10))))}</pre>'
 
 
-def _inline(text: str) -> str:
-    """A text for the page: control characters shown, and HTML escaped."""
-    return escape(printable(text), quote=True)
+def escaped(value: object) -> str:
+    """Any text for the page: control characters shown, and HTML escaped."""
+    return escape(printable(str(value)), quote=True)

@@ -17,7 +17,7 @@ from unerring.cli.figures.svg import (
     extent,
     legend,
     logarithmic,
-    shown,
+    name_rows,
     svg_part,
 )
 from unerring.core.certificate.expectations import expectations_from
@@ -187,9 +187,7 @@ def _p_panel(wrongs: list[WrongVoteRates]) -> RunFigure:
             for offset, share, style in ((-0.12, one.measured, MEASURED), (0.12, one.planned, PLANNED)):
                 if share is not None:
                     draw_share(axes, row + offset, share, style)
-        axes.set(yticks=range(len(drawn)), ylim=(len(drawn) - 0.5, -0.5), xlabel="share of votes that are wrong")
-        axes.set_yticklabels([shown(one.name) for one in drawn])
-        axes.grid(False, axis="y")
+        name_rows(axes, [one.name for one in drawn], "share of votes that are wrong")
         legend(figure, kinds)
 
     left_out = f" {len(wrongs) - len(drawn)} further voters are only in the table." if drawn != wrongs else ""
@@ -284,10 +282,8 @@ def _flags_panel(flags: dict[str, int], samples: int) -> RunFigure:
         shares = [100.0 * count / max(1, samples) for count in flags.values()]
         bars = axes.barh(range(len(flags)), shares, 0.6, color=VERMILION)
         axes.bar_label(bars, [f"{count:,}" for count in flags.values()], padding=4)
-        axes.set(yticks=range(len(flags)), ylim=(len(flags) - 0.5, -0.5), xlabel="samples that were flagged (%)")
-        axes.set_yticklabels([shown(cause) for cause in flags])
+        name_rows(axes, [*flags], "samples that were flagged (%)")
         axes.margins(x=0.15)
-        axes.grid(False, axis="y")
 
     caption = "A flagged sample does not vote; another one is drawn in its place. The numbers at the bars are samples."
     return RunFigure(title, _svg(draw, "flags", title, 1.1 + 0.4 * len(flags)), caption)

@@ -6,7 +6,7 @@ differ in shape, dash or hatching. The same figure is the same bytes each time, 
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from math import ceil, floor, log10
@@ -194,6 +194,13 @@ def draw_share(axes: "Axes", at: float, share: IntervalEstimate, style: dict[str
     else:
         axes.plot(line, [at, at], color=color)
         axes.plot(position, [at], **dot)
+
+
+def name_rows(axes: "Axes", names: Sequence[str], label: str) -> None:
+    """Give the rows of a figure these names, from the top down; `label` is that of the other axis."""
+    axes.set(yticks=range(len(names)), ylim=(len(names) - 0.5, -0.5), xlabel=label)
+    axes.set_yticklabels([shown(name) for name in names])
+    axes.grid(False, axis="y")
 
 
 def legend(figure: "Figure", styles: dict[str, dict[str, Any]]) -> None:

@@ -1,6 +1,6 @@
 """Doubtful steps as plain text: the question, the rival answers, and the reasons of red flags."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from unerring.core.reporting.summary import counted, printable, row
@@ -62,14 +62,10 @@ def reason_text(one: Mapping[str, Any], chars: int | None = None) -> str:
 def _step(step: Mapping[str, Any], full: bool) -> Iterator[str]:
     """One step, line by line, each printable."""
     yield row(f"step {step['step']}", headline(step))
-    for message in step["messages"] or ():
-        yield row("message", f"from {message['role']}, before the question")
-        yield from indented(message["content"], full)
+    yield from asked_lines(step["messages"] or (), {}, full)
     if step["more_messages"]:
         yield row("", f"{counted(step['more_messages'], 'message')} more before the question: --full shows them")
-    for number, wording in enumerate(step["question"] or (), 1):
-        yield row("asked" if number == 1 else f"wording {number}", "")
-        yield from indented(wording, full)
+    yield from asked_lines((), dict(enumerate(step["question"] or (), 1)), full)
     for number, answer in enumerate(step["answers"], 1):
         chosen = shortened(answer["choice"], None if full else MAX_LINE_CHARS)
         voters = ", ".join(f"{name} ({votes:,})" for name, votes in answer["voters"].items())
@@ -90,6 +86,21 @@ def headline(step: Mapping[str, Any]) -> str:
     if step["decided_by"] in {"people", "shortlist"} and step["choice"] is not None:
         text += f": {shortened(step['choice'], MAX_LINE_CHARS)}"
     return text
+
+
+def asked_lines(
+    messages: Iterable[Mapping[str, str]],
+    prompts: Mapping[int, str],
+    full: bool,
+    names: tuple[str, str, str] = ("message", "asked", "wording"),
+) -> Iterator[str]:
+    """Messages before a question, and its wordings by their numbers; `names` are the labels of these lines."""
+    for message in messages:
+        yield row(names[0], f"from {message['role']}, before the question")
+        yield from indented(message["content"], full)
+    for number, prompt in prompts.items():
+        yield row(names[1] if number == 1 else f"{names[2]} {number}", "")
+        yield from indented(prompt, full)
 
 
 def indented(text: str, full: bool) -> Iterator[str]:
