@@ -1,4 +1,4 @@
-"""A run written by hand: what the tests of replay and report write their histories with."""
+"""A run written by hand, with which the tests of replay and report make their histories."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from unerring.core.voting.sample import Finish, Usage
 
 
 class Script:
-    """A run state, the entries it was given, and the series of its decided steps."""
+    """A run state, its entries so far, and the series of its decided steps."""
 
     def __init__(self) -> None:
         self.state = RunState()
@@ -22,7 +22,7 @@ class Script:
         self.voters = 1
 
     def open(self, policy: Policy | None = None, plan: dict[str, Any] | None = None, voters: int = 1) -> "Script":
-        """The opening entry and the voters, who vote in rotation: `first` is number 0."""
+        """Add the opening entry and the voters, who vote in rotation; `first` is number 0."""
         policy, self.voters = policy or Policy(), voters
         self.tell(Opened("tale", {"size": 3}, "made/up", policy.to_json(), 7, "0", 5, "test", 100.0, plan=plan))
         self.tell(*(Voter(number, name) for number, name in enumerate(("first", "second", "third")[:voters])))
@@ -37,13 +37,13 @@ class Script:
                 self.series.add(decided, self.state)
 
     def said(self, step: int, slot: int, outcome: str | FlagKind, /, at: str | None = None, **changed: Any) -> Replies:
-        """What a runner would write for a call whose one sample gave this choice, or was flagged so."""
+        """The entry of a call whose one sample had this choice or flag."""
         return self.call(step, slot, outcome, at=at, **changed)
 
     def call(
         self, step: int, slot: int, /, *outcomes: str | FlagKind, at: str | None = None, **changed: Any
     ) -> Replies:
-        """What a runner would write for a call whose samples gave these choices, or were flagged so."""
+        """The entry of a call whose samples had these choices or flags."""
         known = self.state.open.get(step, {}).get(self.state.last_digest if at is None else at)
         texts, choices = (dict(known.texts), dict(known.choices)) if known else ({}, {})
         replies = []
@@ -68,20 +68,20 @@ class Script:
         return Replies(tuple(replies), at)
 
     def vote(self, step: int, *choices: str | FlagKind, at: str | None = None) -> None:
-        """Samples of a step, numbered on from those it has, each of a call of its own."""
+        """Add samples of a step, numbered after those it has, each from a call of its own."""
         for choice in choices:
             slot = len(self.state.step(step, at).replies)
             self.tell(self.said(step, slot, choice, at=at, voter=slot % self.voters))
 
     def decide(self, *choices: str | FlagKind) -> None:
-        """The next step, from its samples to its commit."""
+        """Decide the next step, from its samples to its commit."""
         step = self.state.committed
         self.vote(step, *choices)
         self.tell(Committed(step, self.after(step)))
 
     @staticmethod
     def after(step: int) -> str:
-        """The digest of the state that `decide` takes a step to: where the next one is asked from."""
+        """The digest of the state after `decide`, from which the next step is asked."""
         return digest_of(f"after {step}")
 
     def report(self) -> dict:

@@ -1,4 +1,4 @@
-"""Runs of voting drawn by chance, as a certificate sees them: how votes fell, and how many steps really are wrong."""
+"""Simulated runs of voting as a certificate reads them: patterns of votes, and how many steps are really wrong."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from unerring.core.certificate.vote_patterns import VoterTally
 
 @dataclass
 class Counted:
-    """What `Patterns` tells of a run, and the truth beside it."""
+    """The `Patterns` of a run, and the true number of wrong steps."""
 
     steps: dict
     by_voter: dict
@@ -25,7 +25,7 @@ class Counted:
 
 
 def voted(draw, chances, k):
-    """Race every step, first to lead by k, by voters in rotation; wrong votes agree. `chances` is steps x voters."""
+    """Race every step to a lead of k, by voters in rotation; wrong votes agree. `chances` is steps x voters."""
     steps, voters = chances.shape
     lead = np.zeros(steps, int)
     right, wrong = np.zeros((steps, voters), int), np.zeros((steps, voters), int)
@@ -42,7 +42,7 @@ def voted(draw, chances, k):
 
 
 def counted(won, second, wrong):
-    """Patterns and shares of steps whose votes for the winner and for the runner-up are given by voter."""
+    """Patterns and shares of steps, given by voter the votes for the winner and for the runner-up."""
     voters = won.shape[1]
     rows, counts = np.unique(np.concatenate([won, second], 1), axis=0, return_counts=True)
     patterns = {

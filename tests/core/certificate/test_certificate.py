@@ -1,4 +1,4 @@
-"""The certificate of a run: what it says, what it does not say, and that it warns where it should."""
+"""The certificate of a run: what it claims, what it does not claim, and its warnings."""
 
 import json
 from collections import Counter
@@ -48,13 +48,13 @@ NOT_PLANNED = Expectations()
 
 
 def simulated(wrong, k, seed=1, steps=2000, expected=NOT_PLANNED):
-    """The certificate of a simulated run of voters that err with these chances."""
+    """The certificate of a simulated run of voters with these error probabilities."""
     run = voted(np.random.default_rng(seed), np.tile(wrong, (steps, 1)), k)
     return certificate_of(run, CertifiedRun(dict(enumerate(("first", "second", "third"))), expected))
 
 
 def test_a_unanimous_run_is_certified(script):
-    """A run without dissent has few wrong steps to be expected, and none with a probability below 1."""
+    """A run without dissent has a small expected number of wrong steps, and P(zero errors) below 1."""
     script.open()
     for _ in range(50):
         script.decide("a", "a", "a")
@@ -67,7 +67,7 @@ def test_a_unanimous_run_is_certified(script):
 
 
 def test_before_the_first_step_there_is_nothing_to_certify(script):
-    """The keys are there, and it says why there is nothing in them."""
+    """Before the first step the keys are present without values, with the reason."""
     found = certificate(script.open())
     assert (found["certifiable"], found["expected_wrong"], found["wrong_interval"]) == (False, 0.0, [0, 0])
     assert found["warnings"] == [WARN_NO_STEPS]
@@ -86,7 +86,7 @@ def test_single_votes_certify_nothing(script):
 
 
 def test_single_votes_are_judged_by_the_plan(script):
-    """At k = 1 the plan's p says what is to be expected, and that it is the plan that says so."""
+    """At k = 1 the expected number of wrong steps comes from the plan's p, and the certificate says so."""
     script.open(SINGLE, plan={"p": {"first": [0.7, 0.75, 0.8]}})
     for _ in range(4):
         script.decide("a")
@@ -100,7 +100,7 @@ def test_single_votes_are_judged_by_the_plan(script):
 
 
 def test_a_plan_that_knows_only_some_voters_does_not_judge_single_votes(script):
-    """One voter without a p, and nothing is claimed."""
+    """At k = 1 nothing is claimed if the plan lacks the p of one voter."""
     script.open(SINGLE, plan={"p": {"first": [0.7, 0.75, 0.8]}}, voters=2)
     script.vote(0, FLAG, "a")
     script.decide()
@@ -108,8 +108,8 @@ def test_a_plan_that_knows_only_some_voters_does_not_judge_single_votes(script):
     assert certificate(script)["expected_wrong"] is None
 
 
-def test_the_steps_nearest_to_being_wrong_come_first(script):
-    """The most probably wrong first; among equally probable ones the smallest margin, most rounds, most flags."""
+def test_the_steps_most_at_risk_come_first(script):
+    """Steps are sorted by probability of being wrong, then by smallest margin, most rounds and most flags."""
     script.open()
     script.decide("a", "a", "a")
     script.decide("b", "a", "a", "a", "a")
@@ -125,7 +125,7 @@ def test_the_steps_nearest_to_being_wrong_come_first(script):
 
 
 def test_at_most_ten_steps_are_named(script):
-    """However many steps had dissent."""
+    """The list has at most ten steps, however many had dissent."""
     script.open()
     for _ in range(15):
         script.decide("b", "a", "a", "a", "a")
@@ -133,7 +133,7 @@ def test_at_most_ten_steps_are_named(script):
 
 
 def test_a_vote_of_a_better_voter_counts_more(script):
-    """Of two steps that ended 4-1, the one on which the better voter dissented is nearer to being wrong."""
+    """Of two steps decided 4-1, the one with dissent from the better voter is more at risk."""
     script.open(voters=2)
     for _ in range(60):
         script.decide("a", "a", "a")
@@ -143,8 +143,8 @@ def test_a_vote_of_a_better_voter_counts_more(script):
     assert (worst["step"], worst["tally"]) == (120, [4, 1])
 
 
-def test_each_voter_has_its_p_beside_the_planned_one(script):
-    """By voter: its name, its p as the votes show it, the votes that show it, and the plan's interval."""
+def test_each_voter_has_its_p_and_the_planned_one(script):
+    """Each voter has its name, its p estimated from the votes, the number of votes, and the plan's interval."""
     script.open(plan={"p": {"second": [0.9, 0.95, 0.99]}}, voters=2)
     for _ in range(30):
         script.decide("a", "a", "a")
@@ -154,29 +154,29 @@ def test_each_voter_has_its_p_beside_the_planned_one(script):
     assert 0.9 < first["p"] < 1.0
 
 
-def test_p_is_found_from_the_votes_alone():
-    """Of three voters that are right with 0.95, 0.85 and 0.75, each p comes out within 0.02."""
+def test_p_is_estimated_from_the_votes_alone():
+    """Of three voters that are right with 0.95, 0.85 and 0.75, each p is estimated within 0.02."""
     found = simulated([0.05, 0.15, 0.25], 3)
     assert [voter["p"] for voter in found["voters"]] == pytest.approx([0.95, 0.85, 0.75], abs=0.02)
     assert found["warnings"] == []
 
 
-def test_a_voter_worse_than_planned_is_warned_of():
-    """The warning names the voter, how often it was outvoted, and how often at most that was planned."""
+def test_a_voter_worse_than_planned_gets_a_warning():
+    """The warning has the voter, how often it was outvoted, and the most that was planned."""
     planned = Expectations(p={"first": (0.985, 0.99, 0.995), "second": (0.89, 0.9, 0.91)})
     (warning,) = simulated([0.05, 0.1], 3, expected=planned)["warnings"]
     assert warning.startswith("first was outvoted ")
     assert "planned were " in warning
 
 
-def test_a_voter_as_planned_is_not_warned_of():
-    """Of 40 simulated runs none has a warning: at the end of the planned range one has it in about 1000."""
+def test_a_voter_as_planned_gets_no_warning():
+    """None of 40 simulated runs has a warning; even at the end of the planned range one in about 1000 would."""
     planned = Expectations(p={"first": (0.9, 0.92, 0.95)})
     assert [simulated([0.1], 3, seed, 500, planned)["warnings"] for seed in range(40)] == [[]] * 40
 
 
 def test_voters_that_err_together_are_counted_as_one():
-    """Where all voters find the same steps hard they are taken as one, with a warning, and the truth is not missed."""
+    """Voters that find the same steps hard count as one, with a warning, and the interval holds the truth."""
     draw = np.random.default_rng(4)
     run = voted(draw, np.repeat(draw.beta(0.25, 4.75, (3000, 1)), 3, 1), 3)
     found = certificate_of(run, CertifiedRun({0: "a", 1: "b", 2: "c"}, Expectations()))
@@ -187,19 +187,19 @@ def test_voters_that_err_together_are_counted_as_one():
 
 
 def test_independent_voters_are_not_taken_for_one():
-    """In 40 simulated runs of three independent voters, at most four look as if they erred together (see e^-3)."""
+    """Of 40 simulated runs of three independent voters, at most four are taken to err together (see e^-3)."""
     found = [simulated([0.05, 0.05, 0.05], 3, seed, 500)["warnings"] for seed in range(40)]
     assert sum(WARN_DEPENDENT_VOTERS in warnings for warnings in found) <= 4
 
 
-def test_votes_hardly_better_than_chance_are_warned_of():
-    """Where votes are right only a little more often than wrong, winners mean little, and it says so."""
+def test_votes_hardly_better_than_chance_get_a_warning():
+    """If votes are only slightly more often right than wrong, a warning says that winners mean little."""
     assert WARN_HARDLY_RIGHT in simulated([0.45], 2)["warnings"]
     assert WARN_HARDLY_RIGHT not in simulated([0.2], 2)["warnings"]
 
 
-def test_one_voter_is_told_to_be_blind_to_itself(script):
-    """The assumptions say what a single voter's votes cannot show; several voters are taken as independent."""
+def test_a_single_voter_has_an_assumption_of_its_own(script):
+    """The assumptions say what a single voter's votes cannot show; several voters are assumed independent."""
     script.open().decide("a", "a", "a")
     assert certificate(script)["assumptions"][0] == ASSUME_ONE_VOTER
     other = type(script)().open(voters=3)
@@ -207,8 +207,8 @@ def test_one_voter_is_told_to_be_blind_to_itself(script):
     assert certificate(other)["assumptions"][0] == ASSUME_INDEPENDENT
 
 
-def test_steps_whose_voters_are_not_told_apart_are_told():
-    """Where votes fell in too many ways to be kept by voter, the assumptions say on how many steps."""
+def test_pooled_steps_are_counted_in_the_assumptions():
+    """If there were too many vote patterns to keep by voter, the assumptions say on how many steps."""
     run = voted(np.random.default_rng(3), np.tile([0.1, 0.1], (500, 1)), 2)
     run.pooled_steps = 1234
     found = certificate_of(run, CertifiedRun({0: "a", 1: "b"}, Expectations()))
@@ -218,7 +218,8 @@ def test_steps_whose_voters_are_not_told_apart_are_told():
 def record_patterns():
     """The published record's tallies as votes of its three voters in rotation, of which one alone dissents.
 
-    On the step that ended 54-51 one voter was always right, one always wrong, and one nearly always out of form.
+    On the step that ended 54-51 one voter was always right, one always wrong, and one nearly always in the wrong
+    format.
     """
     steps, dissenter = Counter(), 0
     for tally, count in json.loads(RECORD.read_text())["report"]["tallies"].items():
@@ -235,7 +236,7 @@ def record_patterns():
 
 
 def shares_of(steps):
-    """Votes against the winner and votes, by voter."""
+    """Votes against the winner and all votes, by voter."""
     lost, cast = Counter(), Counter()
     for pattern, count in steps.items():
         for voter, won, second, other in pattern:
@@ -245,7 +246,7 @@ def shares_of(steps):
 
 
 def test_the_record_is_certified_by_its_three_voters():
-    """By three voters far less than one of a million steps is expected to be wrong; were they one voter, dozens."""
+    """With three voters far less than one of a million steps is expected to be wrong; with one voter, dozens."""
     steps = record_patterns()
     assert sum(steps.values()) == 1_048_575
     run = CertifiedRun({0: "a", 1: "b", 2: "c"}, Expectations())
@@ -265,14 +266,14 @@ voted_somehow = st.dictionaries(patterns, st.integers(1, 10**9) | st.integers(1,
 
 
 def possible(won, second, other):
-    """A winner has a vote, and where there are other choices one of them is the runner-up."""
+    """Whether votes can be a step's: the winner has a vote, and the runner-up has one if others have."""
     return won >= 1 and (second >= 1 or not other)
 
 
 @settings(max_examples=30, deadline=None)
 @given(voted_somehow, st.integers(0, 3))
-def test_however_votes_fell_there_is_a_certificate(steps, pooled_from):
-    """Any votes at all, such as a forged journal may hold, lead to finite numbers that fit each other."""
+def test_any_votes_have_a_certificate(steps, pooled_from):
+    """Any votes, such as those of a forged journal, give finite and consistent numbers."""
     steps = {pattern: count for pattern, count in steps.items() if possible(*cast_votes(pattern))}
     shares = shares_of({pattern: count for pattern, count in steps.items() if sum(cast_votes(pattern)) > 1})
     if pooled_from and shares:  # some steps are counted with all voters as one

@@ -16,17 +16,17 @@ from unerring.core.certificate.expectations import Expectations
 
 
 def same(steps, *wrong):
-    """The same chances to err on every step, one of each voter."""
+    """The same error probabilities on every step, one for each voter."""
     return lambda draw: np.tile(wrong, (steps, 1))
 
 
 def spread(steps, c, *means):
-    """Chances to err that differ between steps by beta distributions, for each voter apart."""
+    """Error probabilities that differ between steps by beta distributions, independently for each voter."""
     return lambda draw: np.stack([draw.beta(mean * c, (1 - mean) * c, steps) for mean in means], 1)
 
 
 def shared(steps, c, mean, voters):
-    """Chances to err that differ between steps, but are the same for all voters of a step."""
+    """Error probabilities that differ between steps, but are the same for all voters of a step."""
     return lambda draw: np.repeat(draw.beta(mean * c, (1 - mean) * c, (steps, 1)), voters, 1)
 
 
@@ -50,7 +50,7 @@ QUICK = [case for case in CASES if "Beta(18" in case or "k = 2" in case]
 
 
 def missed(runs, make, k, expected=lambda draw: Expectations(), seed=1):
-    """Over so many runs, how many have a number of wrong steps below and above the interval of their certificate."""
+    """Of so many runs, how many have a number of wrong steps below and above the interval of their certificate."""
     draw, below, above = np.random.default_rng(seed), 0, 0
     for _ in range(runs):
         run = voted(draw, make(draw), k)
@@ -63,7 +63,7 @@ def missed(runs, make, k, expected=lambda draw: Expectations(), seed=1):
 
 @each("case", QUICK)
 def test_the_interval_holds_the_number_of_wrong_steps(case):
-    """In 50 simulated runs the interval covers the truth as often as it should."""
+    """In 50 simulated runs the interval covers the truth at the stated rate."""
     assert sum(missed(50, *CASES[case])) <= 5
 
 
@@ -75,7 +75,7 @@ def test_the_interval_holds_the_number_of_wrong_steps_in_thousands_of_runs(case)
 
 
 def piloted(draw):
-    """The p of a voter as a pilot of 500 votes measures it, with a 95 % interval, where it is 0.98."""
+    """The p of a voter as a pilot of 500 votes measures it, with a 95 % interval, if it is 0.98."""
     right = draw.binomial(500, 0.98)
     low, high = beta.ppf(0.025, right, 501 - right), beta.ppf(0.975, right + 1, 500 - right) if right < 500 else 1.0
     return Expectations(p={"voter 0": (float(low), right / 500, float(high))})
@@ -93,6 +93,6 @@ def test_single_votes_without_a_plan_exclude_nothing():
 
 
 def test_what_a_single_voter_always_gets_wrong_is_not_covered():
-    """The limit that the certificate states as its first assumption: such steps look like all others."""
+    """Steps on which a single voter is always wrong look like all others, as the first assumption says."""
     below, above = missed(20, stubborn(2000, 0.003, 0.02, 1), 3)
     assert (below, above) == (0, 20)

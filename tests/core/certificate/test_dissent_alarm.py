@@ -1,4 +1,4 @@
-"""The early warning: how seldom it is false, how soon it comes, and what it says."""
+"""The dissent alarm: how rarely it is false, how soon it comes, and its message."""
 
 import random
 from math import log, log1p
@@ -16,7 +16,7 @@ BAND = (0.05, 0.1)
 
 
 def alarms(watch, dissents):
-    """The alarms of a watch that was given these steps."""
+    """The alarms of a watch for these steps."""
     for dissented in dissents:
         watch.add(dissented)
     return watch.alarms
@@ -27,8 +27,8 @@ def chance(draw, rate, steps):
 
 
 @each("rate", [0.05, 0.075, 0.1])
-def test_a_run_within_its_band_is_left_in_peace(rate):
-    """Of 300 simulated runs at most three have a false alarm: more would happen less than once in 250 seeds, at worst.
+def test_a_run_within_its_band_has_no_alarm(rate):
+    """Of 300 simulated runs at most three have a false alarm; more would happen less than once in 250 seeds.
 
     An arm sounds a false alarm in at most one of 1000 runs, so that 300 runs of two arms have 0.6 on average.
     """
@@ -37,7 +37,7 @@ def test_a_run_within_its_band_is_left_in_peace(rate):
 
 
 def arms(band, steps):
-    """For each arm what a step with dissent adds to its sum and what one without does; and where it sounds."""
+    """For each arm, what a step with and one without dissent add to its sum, and its threshold."""
     low, high = band
     up = log(2), log1p(-2 * high) - log1p(-high)
     down = log(1 / 2), log1p(-low / 2) - log1p(-low)
@@ -45,7 +45,7 @@ def arms(band, steps):
 
 
 def sounded(gaps, band, steps):
-    """Whether each arm sounds in runs whose dissents come `gaps[:, i]` steps after one another, all runs at once."""
+    """Whether each arm sounds in runs with dissents `gaps[:, i]` steps after one another, for all runs at once."""
     (dissent_up, quiet_up), (dissent_down, quiet_down), limit = arms(band, steps)
     upper, lower, done = (np.zeros(gaps.shape[1]) for _ in range(3))
     above, below = (np.zeros(gaps.shape[1], bool) for _ in range(2))
@@ -62,8 +62,8 @@ def sounded(gaps, band, steps):
     return above, below
 
 
-def test_many_runs_at_once_are_watched_as_one_is():
-    """What the tests of long runs count with is the watch itself, as far as which arms sound."""
+def test_the_vectorized_alarm_equals_the_watch():
+    """The vectorized alarm of the long tests sounds the same arms as the watch itself."""
     draw, band, steps = np.random.default_rng(4), (0.05, 0.1), 2000
     for rate in (0.02, 0.07, 0.2):
         gaps = draw.geometric(rate, (int(2 * rate * steps) + 100, 20))
@@ -71,13 +71,13 @@ def test_many_runs_at_once_are_watched_as_one_is():
         for gap in gaps.T:
             run = np.zeros(gap.sum(), bool)
             run[np.cumsum(gap) - 1] = True
-            heard = {alarm.above for alarm in alarms(DissentWatch(band, steps), run[:steps].tolist())}
-            found.append((True in heard, False in heard))
+            directions = {alarm.above for alarm in alarms(DissentWatch(band, steps), run[:steps].tolist())}
+            found.append((True in directions, False in directions))
         assert list(zip(*sounded(gaps, band, steps), strict=True)) == found
 
 
 @each("rate", [0.002, 0.003, 0.004])
-def test_a_million_steps_within_the_band_are_left_in_peace(rate):
+def test_a_million_steps_within_the_band_have_no_alarm(rate):
     """Of 2,000 simulated runs of a million steps each arm sounds in two at most, also at its own end of the band.
 
     That is the stated bound, 1 of 1000, which is far from sharp: no run of 20,000 had an alarm.
@@ -92,7 +92,7 @@ def test_a_million_steps_within_the_band_are_left_in_peace(rate):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.booleans(), max_size=120), st.floats(0.01, 0.4), st.floats(0.0, 0.3))
 def test_the_alarm_is_at_the_first_step_with_enough_evidence_from_any_start(dissents, low, wider):
-    """It sounds where, for some start, the log-likelihood ratio from there on first reaches ln(1000 N)."""
+    """It sounds when, for some start, the log-likelihood ratio since then first reaches ln(1000 N)."""
     high, limit = low + wider, log(1000 * 3)
     found = {alarm.above: (alarm.since, alarm.at) for alarm in alarms(DissentWatch((low, high), 3), dissents)}
     for above, (planned, changed) in {True: (high, min(2 * high, (1 + high) / 2)), False: (low, low / 2)}.items():
@@ -124,7 +124,7 @@ def test_dissent_that_vanishes_is_noticed_after_a_known_number_of_steps():
 
 
 def test_an_alarm_says_what_was_seen():
-    """One sentence has the step, the share of steps with dissent since, the band, and what to ask oneself."""
+    """One sentence has the step, the share of steps with dissent since then, the band, and the question to ask."""
     watch = DissentWatch((0.001, 0.004), 10_000, first=500)
     (alarm,) = alarms(watch, [False] * 100 + [True, *[False] * 24] * 40)
     assert alarm.above
@@ -136,7 +136,7 @@ def test_an_alarm_says_what_was_seen():
 
 
 def test_an_arm_sounds_once():
-    """A rate that stays too high is warned of once, and later a rate that is too low once more."""
+    """A rate that stays too high gives one alarm, and a later rate that is too low one more."""
     watch = DissentWatch(BAND, 1000)
     assert [alarm.above for alarm in alarms(watch, [True] * 500 + [False] * 5000 + [True] * 500)] == [True, False]
 
@@ -144,27 +144,27 @@ def test_an_arm_sounds_once():
 @each("band", [(0.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.0, 1e-300), (1e-300, 1.0)])
 @each("dissented", [True, False])
 def test_no_band_breaks_the_watch(band, dissented):
-    """Bands that end at 0 or 1, or hardly above 0, are watched as far as they can be."""
+    """Bands that end at 0 or 1, or hardly above 0, are watched as far as possible."""
     watch = DissentWatch(band, 10)
     assert len(alarms(watch, [dissented] * 200)) <= 1
     assert all(alarm.sentence for alarm in watch.alarms)
 
 
 def test_a_plan_without_a_band_is_not_watched():
-    """There is no band that a run could make up for itself honestly."""
+    """Without a planned band there is no alarm."""
     assert watch_of(Expectations(steps=100)) is None
     assert watch_of(Expectations(dissent=BAND)) is not None
 
 
-def test_a_plan_that_does_not_say_how_long_is_watched_as_a_long_one():
-    """Without a number of steps the threshold is that of a million."""
+def test_a_plan_without_a_number_of_steps_has_the_threshold_of_a_million():
+    """A plan without a number of steps is watched with the threshold of a million steps."""
     few, many = (watch_of(Expectations(steps, dissent=BAND)) for steps in (None, DEFAULT_STEPS))
     dissents = [True] * 60
     assert alarms(few, dissents) == alarms(many, dissents) != []
 
 
 def test_the_sum_is_the_same_however_long_the_run_was_quiet():
-    """Steps far below the band are not credit: the upper arm starts from 0 after any number of them."""
+    """Steps far below the band give no credit: the upper arm starts from 0 after any number of them."""
     delays = []
     for quiet in (0, 10, 10_000):
         watch = DissentWatch((0.0, 0.1), 1000)

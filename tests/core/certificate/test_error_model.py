@@ -1,4 +1,4 @@
-"""The chance that a step was decided wrongly, from its votes and how voters err: formulas, and laws they obey."""
+"""The probability that a step was decided wrongly, from its votes and the voters' errors: formulas and laws."""
 
 from math import comb, exp, isclose, lgamma, log
 
@@ -31,7 +31,7 @@ repeats = st.floats(1e-9, 0.98)
 
 
 def wrong_probability(pattern, erring):
-    """The chance that a step was decided wrongly, given its votes and how voters err."""
+    """The probability that a step was decided wrongly, given its votes and the voters' errors."""
     winner, runner_up = scatter_likelihoods(*cast_votes(pattern), erring.scatter)
     for if_winner, if_runner_up in likelihoods_of(pattern, erring):
         winner += if_winner
@@ -41,7 +41,7 @@ def wrong_probability(pattern, erring):
 
 @st.composite
 def steps(draw):
-    """A step's votes by up to three voters, and how these err."""
+    """A step's votes by up to three voters, and the error distributions of these."""
     voters = draw(st.integers(1, 3))
     pattern = tuple(VoterTally(voter, draw(votes), draw(votes), draw(votes)) for voter in range(voters))
     erring = ErrorModel({voter: draw(means) for voter in range(voters)}, draw(repeats), draw(st.floats(0, 100)))
@@ -51,14 +51,14 @@ def steps(draw):
 @LAW
 @given(steps())
 def test_the_chance_of_a_wrong_step_is_a_probability(step):
-    """It lies between 0 and 1, both included, for any votes."""
+    """It lies between 0 and 1 inclusive for any votes."""
     assert 0.0 <= wrong_probability(*step) <= 1.0
 
 
 @LAW
 @given(votes, votes, means, repeats)
 def test_a_larger_margin_is_surer(second, margin, mean, repeat):
-    """One more vote for the winner of a single voter never makes the step less sure."""
+    """One more vote for the winner of a single voter never makes an error more probable."""
     erring = ErrorModel({0: mean}, repeat)
     less, more = ((VoterTally(0, second + lead, second, 0),) for lead in (margin, margin + 1))
     assert wrong_probability(more, erring) <= wrong_probability(less, erring) * (1 + 1e-9) + 1e-12
@@ -66,8 +66,8 @@ def test_a_larger_margin_is_surer(second, margin, mean, repeat):
 
 @LAW
 @given(votes, votes, st.floats(0.01, 0.49))
-def test_equal_chances_make_the_gamblers_ruin(second, margin, q):
-    """With the same chance q to err on every step it is 1 / (1 + (p/q)^margin), whatever the number of votes."""
+def test_equal_error_probabilities_give_the_gamblers_ruin(second, margin, q):
+    """With the same error probability q on every step it is 1 / (1 + (p/q)^margin), whatever the number of votes."""
     if margin == second == 0:
         return
     found = wrong_probability((VoterTally(0, second + margin, second, 0),), ErrorModel({0: q}, 1e-11))
@@ -77,7 +77,7 @@ def test_equal_chances_make_the_gamblers_ruin(second, margin, q):
 @LAW
 @given(st.integers(0, 30), st.integers(0, 30), st.floats(1e-3, 0.5), st.floats(1e-3, 0.9))
 def test_the_likelihood_is_the_beta_binomial(right, wrong, mean, repeat):
-    """Up to the number of orders in which the votes can come, it is what scipy has."""
+    """Up to the number of orders of the votes, the likelihood is scipy's."""
     erring = ErrorModel({0: mean}, repeat)
     ((if_winner, if_runner_up),) = likelihoods_of([VoterTally(0, right, wrong, 0)], erring)
     a, b = mean * erring.concentration, (1 - mean) * erring.concentration
@@ -87,7 +87,7 @@ def test_the_likelihood_is_the_beta_binomial(right, wrong, mean, repeat):
 
 
 def test_voters_are_independent():
-    """The odds of a step are the product of those that each voter's votes give by themselves."""
+    """The odds of a step are the product of the odds from each voter's votes."""
     erring = ErrorModel({0: 0.01, 1: 0.1, 2: 0.3}, 0.2)
     pattern = (VoterTally(0, 2, 0, 0), VoterTally(1, 0, 1, 0), VoterTally(2, 1, 1, 0))
     product = 1.0
@@ -99,7 +99,7 @@ def test_voters_are_independent():
 
 
 def test_the_chance_to_err_again_is_that_of_a_second_error():
-    """It is the mean of q^2 over the mean of q, for q from the beta distribution."""
+    """The probability to err again is the mean of q^2 over the mean of q, for q from the beta distribution."""
     erring = ErrorModel({0: 0.1}, 0.25)
     a, b = 0.1 * erring.concentration, 0.9 * erring.concentration
     squared, _ = quad(lambda q: q ** (a + 1) * (1 - q) ** (b - 1) / exp(betaln(a, b)), 0, 1)
@@ -107,7 +107,7 @@ def test_the_chance_to_err_again_is_that_of_a_second_error():
 
 
 def test_scattered_votes_are_by_ewens_formula():
-    """At theta = 1, three of four wrong votes for one choice and one for another have a chance of 2! / 4!."""
+    """At theta = 1, three of four wrong votes for one choice and one for another have probability 2! / 4!."""
     if_winner, if_runner_up = scatter_likelihoods(5, 3, 1, 1.0)
     assert isclose(exp(if_winner), 2 / 24)
     assert isclose(exp(if_runner_up), exp(lgamma(5) - lgamma(7)))
@@ -116,7 +116,7 @@ def test_scattered_votes_are_by_ewens_formula():
 @LAW
 @given(st.integers(2, 20), st.integers(0, 10), st.integers(0, 5), st.floats(0.001, 50))
 def test_scattered_votes_make_agreement_less_likely_to_be_wrong(margin, second, other, theta):
-    """Where wrong votes scatter, a winner is surer than where they all agree."""
+    """If wrong votes scatter over choices, a winner is more probably right than if they all agree."""
     pattern = (VoterTally(0, second + margin, second, other),)
     scattering = wrong_probability(pattern, ErrorModel({0: 0.1}, 0.1, theta))
     assert scattering <= wrong_probability(pattern, ErrorModel({0: 0.1}, 0.1)) * (1 + 1e-9)
@@ -125,14 +125,14 @@ def test_scattered_votes_make_agreement_less_likely_to_be_wrong(margin, second, 
 @LAW
 @given(st.floats(0, 1e5), st.sampled_from([0.025, 0.5, 0.975]))
 def test_the_quantiles_of_a_poisson_variable_are_exact(mean, share):
-    """They are those of scipy, where the sum does not meet the share exactly."""
+    """They equal scipy's wherever the sum does not meet the share exactly."""
     found = poisson_quantile(mean, share)
     assert scipy_poisson.cdf(found, mean) >= share - 1e-9
     assert found == 0 or scipy_poisson.cdf(found - 1, mean) <= share + 1e-9
 
 
 def test_a_fit_finds_the_parameters_of_expected_counts():
-    """From the counts that p = 0.9 leads to at k = 3, p is found, that errors do not repeat, and the ruin's odds."""
+    """From the counts expected for p = 0.9 at k = 3, the fit has p, no repeated errors, and the ruin's odds."""
     p, q = 0.9, 0.1
     orders = [1, 3, 9, 27, 81, 243]  # ways for the loser to get so many votes without the race ending before
     steps = {
@@ -149,8 +149,8 @@ def test_a_fit_finds_the_parameters_of_expected_counts():
 
 
 @each(("apart", "agreeing"), [(30, 0), (30, 9), (3, 19), (0, 40)])
-def test_how_far_wrong_votes_scatter_is_what_makes_them_likeliest(apart, agreeing):
-    """Two wrong votes agree with a chance of 1 / (1 + theta), by Ewens' formula: theta is odds, with one pair more."""
+def test_the_scatter_of_wrong_votes_is_fitted_by_likelihood(apart, agreeing):
+    """Two wrong votes agree with 1 / (1 + theta), by Ewens' formula: theta is the odds, with one pair added."""
     steps = {(VoterTally(0, 5, 1, 1),): apart, (VoterTally(0, 5, 2, 0),): agreeing, (VoterTally(0, 3, 0, 0),): 1000}
     wrong = 2 * (apart + agreeing)
     evidence = PatternEvidence(steps, {0: (wrong, wrong + 5 * (apart + agreeing) + 3000)})
@@ -158,8 +158,8 @@ def test_how_far_wrong_votes_scatter_is_what_makes_them_likeliest(apart, agreein
     assert evidence.erring(0.0, 0.1).scatter == pytest.approx(max(least, apart / (agreeing + 1)), rel=0.02)
 
 
-def test_voters_are_told_apart():
-    """Of two voters that err on 1 % and on 9 % of steps, each is found within a fifth, from 20,000 steps at k = 2."""
+def test_voters_are_fitted_separately():
+    """Error rates of 1 % and 9 % are each fitted within a fifth, from 20,000 steps at k = 2."""
     run = voted(np.random.default_rng(5), np.tile([0.01, 0.09], (20_000, 1)), 2)
     estimate = fit_error_model(PatternEvidence(run.counted(), run.shares()))
     assert estimate.wrong == pytest.approx({0: 0.01, 1: 0.09}, rel=0.2)
@@ -167,14 +167,14 @@ def test_voters_are_told_apart():
 
 @each("steps", [1, 100, 10_000, 1_000_000])
 def test_agreement_alone_does_not_make_sure(steps):
-    """However many steps one voter decided by 3-0, some chance is left that there are stubborn errors among them."""
+    """However many steps one voter decided 3-0, a probability remains that it was always wrong on some."""
     estimate = fit_error_model(PatternEvidence({(VoterTally(0, 3, 0, 0),): steps}, {0: (0, 3 * steps)}))
     assert 0.001 < estimate.outlook.wrong < 0.5
     assert estimate.outlook.none > 0.5
 
 
 def test_three_voters_that_agree_are_surer_than_one():
-    """Unanimous votes of three voters leave far fewer wrong steps to be expected than as many of a single one."""
+    """Unanimous votes of three voters leave far fewer expected wrong steps than as many votes of one."""
     steps = {(VoterTally(0, 1, 0, 0), VoterTally(1, 1, 0, 0), VoterTally(2, 1, 0, 0)): 1000}
     shares = dict.fromkeys(range(3), (0, 1000))
     assert (

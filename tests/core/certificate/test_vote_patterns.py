@@ -1,4 +1,4 @@
-"""How the votes of steps fell, by voter, gathered within bounds."""
+"""Patterns of votes by voter, kept in bounded memory."""
 
 import random
 
@@ -23,7 +23,7 @@ from unerring.core.voting.sample import Finish, Usage
 
 
 def decided(votes, step=0, winner="a", rounds=1):
-    """A step with these votes, as (voter, choice), in order; no choice is a flagged sample."""
+    """A step with these votes as (voter, choice), in order; None is a flagged sample."""
     replies, first, tally = [], {}, {}
     for slot, (voter, choice) in enumerate(votes):
         flag = FlagKind.MALFORMED if choice is None else None
@@ -41,20 +41,20 @@ def alternating(text, voters=3):
 
 
 def test_a_pattern_counts_each_voters_votes():
-    """By voter: votes for the winner, for the choice with most others, and for the rest; flagged samples are none."""
+    """For each voter it has votes for the winner, for the runner-up and for the rest, without flagged samples."""
     votes = [(0, "a"), (1, "b"), (2, None), (0, "a"), (1, "b"), (2, "c"), (0, "a"), (2, "a"), (2, "a")]
     assert pattern_of(decided(votes)) == (VoterTally(0, 3, 0, 0), VoterTally(1, 0, 2, 0), VoterTally(2, 2, 0, 1))
 
 
 def test_the_winner_is_the_choice_not_the_most_voted():
-    """Where votes are weighed the winner may have fewer of them than the runner-up; the margin is then negative."""
+    """If votes are weighed, the winner may have fewer votes than the runner-up; the margin is then negative."""
     pattern = pattern_of(decided([(0, "b"), (1, "a"), (2, "b")], winner="a"))
     assert pattern == (VoterTally(0, 0, 1, 0), VoterTally(1, 1, 0, 0), VoterTally(2, 0, 1, 0))
     assert margin_of(pattern) == -1
 
 
 def test_a_reference_may_point_forward():
-    """The sample that spells a choice out may have a higher number than one that refers to it: it came in first."""
+    """The sample with the choice's text may have a higher number than one that refers to it, if it came first."""
     step = decided([(0, "a"), (1, "a"), (2, "b")])
     refers, spells, other = step.replies
     swapped = (refers._replace(choice=1), spells._replace(choice="a"), other)
@@ -63,7 +63,7 @@ def test_a_reference_may_point_forward():
 
 
 def test_steps_of_the_same_pattern_are_counted_together():
-    """In which order voters came makes no difference."""
+    """The order of the voters makes no difference."""
     patterns = VotePatterns()
     for votes in ([(0, "a"), (1, "a")], [(1, "a"), (0, "a")], [(0, "a"), (1, None), (1, "a")]):
         patterns.add(decided(votes))
@@ -76,7 +76,7 @@ def test_steps_of_the_same_pattern_are_counted_together():
 
 
 def test_shares_are_of_votes_that_could_be_contradicted():
-    """Votes against the winner and votes are counted by voter, on steps with two votes or more."""
+    """Votes and dissents are counted by voter, on steps with two votes or more."""
     patterns = VotePatterns()
     for text in ("aaa", "aba", "a", "abcaa"):
         patterns.add(decided(alternating(text)))
@@ -84,22 +84,22 @@ def test_shares_are_of_votes_that_could_be_contradicted():
 
 
 def test_a_step_without_votes_is_left_out():
-    """A step whose samples are not kept, as in a summary made by hand, has no pattern."""
+    """A step whose samples are not kept has no pattern."""
     patterns = VotePatterns()
     patterns.add(DecidedStep(0, "a", (3,), 0, 1, ()))
     assert patterns.counted() == {}
 
 
 def noisy(seed, steps, voters=4):
-    """Steps of wildly different votes."""
+    """Steps with many different patterns of votes."""
     draw = random.Random(seed)
     for step in range(steps):
         votes = [(draw.randrange(voters), draw.choice("aaabbc")) for _ in range(draw.randrange(2, 40))]
         yield decided([*votes, *((0, "a") for _ in votes)], step)
 
 
-def test_dissents_are_counted_exactly_however_votes_fall():
-    """By voter: votes against the winner, and all votes, also where patterns are pooled and sequences too many."""
+def test_dissents_are_counted_exactly():
+    """Votes and dissents of each voter are exact, also if patterns are pooled."""
     steps = [*noisy(4, 1500), *(decided([(int(digit), "a") for digit in f"{step:b}"], step) for step in range(500))]
     steps += [decided([(voter % 7, "a")], voter) for voter in range(70)]  # single votes, once no sequence has room
     patterns, against, votes = VotePatterns(), [0] * 7, [0] * 7
@@ -112,7 +112,7 @@ def test_dissents_are_counted_exactly_however_votes_fall():
 
 
 def test_there_are_never_more_than_512_patterns():
-    """However votes fall, memory stays bounded, and no step is lost."""
+    """For any votes memory stays bounded, and no step is lost."""
     patterns = VotePatterns()
     for step in noisy(1, 2000):
         patterns.add(step)
@@ -124,7 +124,7 @@ def test_there_are_never_more_than_512_patterns():
 
 
 def test_a_pattern_beyond_the_bound_is_never_taken_for_a_surer_one():
-    """Steps are pooled over voters, and then counted as the nearest of no larger margin, once too many are known."""
+    """With too many patterns, steps are pooled over voters, then counted as the nearest one of no larger margin."""
     patterns = VotePatterns()
     for step in noisy(2, 1500):
         patterns.add(step)
@@ -148,7 +148,7 @@ def test_a_pattern_beyond_the_bound_is_never_taken_for_a_surer_one():
         assert far[counted_as] == min(far[pattern] for pattern in no_surer)
 
 
-def test_pooled_votes_are_all_there():
+def test_pooling_keeps_the_number_of_votes():
     """Pooling keeps the number of votes for winner, runner-up and others."""
     pattern = (VoterTally(0, 3, 1, 0), VoterTally(2, 1, 0, 2))
     assert pooled(pattern) == (VoterTally(ALL_VOTERS, 4, 1, 2),)
@@ -177,7 +177,7 @@ def test_the_most_doubtful_steps_of_a_pattern_are_kept(one, other):
 
 
 def test_of_equally_doubtful_steps_the_first_are_kept():
-    """Among equals the first ten stay."""
+    """Of equal steps the first ten stay."""
     patterns = VotePatterns()
     for step in range(30):
         patterns.add(decided(alternating("abaa"), step))
@@ -186,7 +186,7 @@ def test_of_equally_doubtful_steps_the_first_are_kept():
 
 
 def test_a_unanimous_step_is_an_example_only_with_a_flag():
-    """Of unanimous steps, which are nearly all, only those that had a flagged sample are kept by name."""
+    """Of unanimous steps, which are nearly all, only those with a flagged sample are kept as examples."""
     patterns = VotePatterns()
     for step in range(50):
         patterns.add(decided([(0, "a"), (1, "a")], step))

@@ -1,8 +1,8 @@
 """How often the interval of a weighed run holds the true number of wrong steps, over simulated pilots and runs.
 
-Pilots are small beside the runs, and see few errors: what they leave open is what an interval has to allow for. Seeds
-are fixed. The interval is built to miss at most 2.5 % of runs, all of them above it: were it just that, a test that
-allows 4 of 60 runs would fail for one seed in 50, and one that allows 5 % of 2,000 for none in 10^9.
+Pilots are small compared with the runs and see few errors, and the interval has to allow for what they leave open.
+Seeds are fixed. The interval is built to miss at most 2.5 % of runs, all of them above it: were it just that, a test
+that allows 4 of 60 runs would fail for one seed in 50, and one that allows 5 % of 2,000 for none in 10^9.
 """
 
 import pytest
@@ -27,7 +27,7 @@ QUICK = ["one voter, one vote a step", "three voters, each always wrong on some 
 
 @each("case", QUICK)
 def test_the_interval_holds_the_number_of_wrong_steps(case):
-    """In 60 simulated runs the interval covers the truth as often as it should."""
+    """In 60 simulated runs the interval covers the truth at the stated rate."""
     above, found = missed(60, *CASES[case])
     assert len(found) == 60
     assert above <= 4
@@ -43,10 +43,10 @@ def test_the_interval_holds_the_number_of_wrong_steps_in_thousands_of_runs(case)
 
 
 def test_what_no_pilot_met_is_not_covered():
-    """The limit that the certificate states: a voter that scatters wherever the pilot looked is believed elsewhere.
+    """The limit that the certificate states: steps on which a voter is always wrong and that the pilot did not meet.
 
-    On one of 2,000 steps this voter errs each time. To a pilot that met none of these its errors seem to scatter. It
-    is then heard without end, and steps that it wins wrongly look as sure as others.
+    On one of 2,000 steps this voter errs each time. To a pilot that met none of these its errors look independent. Its
+    votes then count without limit, and steps that it wins wrongly look as sure as others.
     """
     above, found = missed(2, World((0.02,), (0.0005,), logprobs=False), 2000, 2000, 12.0, seed=7)
     assert (above, found) == (1, [0, 4])

@@ -1,4 +1,4 @@
-"""Weighed runs drawn by chance: a pilot, the weights that it leads to, races, and how many steps really are wrong."""
+"""Simulated weighed runs: a pilot, the weights made from it, races, and how many steps really are wrong."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -24,9 +24,9 @@ CHOICES = ('"right"', '"wrong"')
 
 @dataclass(frozen=True)
 class World:
-    """How voters err, each on steps of its own: chances to err on any step, and shares of steps where it always errs.
+    """The voters' errors: error probabilities on any step, and the shares of steps on which each voter always errs.
 
-    With `spread` a voter's chance to err differs between steps, by a beta distribution of this concentration.
+    With `spread` a voter's error probability differs between steps, by a beta distribution of this concentration.
     """
 
     errs: tuple[float, ...]
@@ -35,7 +35,7 @@ class World:
     logprobs: bool = True
 
     def chances(self, draw, steps):
-        """Chances to err, steps x voters."""
+        """Error probabilities, steps x voters."""
         each = []
         for mean, share in zip(self.errs, self.stubborn, strict=False):
             c = self.spread
@@ -44,7 +44,7 @@ class World:
         return np.stack(each, 1)
 
     def votes(self, draw, chances):
-        """For each chance to err a vote: whether it is wrong, and the number of its log-probability."""
+        """A vote for each error probability: whether it is wrong, and the number of its log-probability."""
         wrong = draw.random(chances.shape) < chances
         place = draw.random(chances.shape)
         sure = [np.searchsorted(np.cumsum(SURE[side]), place).clip(0, len(LOGPROBS) - 1) for side in (False, True)]
@@ -75,7 +75,7 @@ def pilot(draw, world, samples):
 
 
 def lists(votes):
-    """Votes of each step, or of each round, as lists of what each voter said."""
+    """Votes of each step, or of each round, as lists of every voter's votes."""
     return list(zip(*(each.tolist() for each in votes), strict=True))
 
 
@@ -85,7 +85,7 @@ def weights_from_a_pilot(draw, world, samples):
 
 
 def raced(draw, world, rule, steps) -> Iterator[tuple[DecidedStep, bool, int]]:
-    """Decided steps, whether each was decided wrongly, and how many there were just like it."""
+    """Decided steps, whether each was decided wrongly, and how many equal ones there were."""
     chances = world.chances(draw, steps)
     alike = defaultdict(list)
     for step, (wrong, sure) in enumerate(lists(world.votes(draw, chances))):
@@ -103,7 +103,7 @@ def raced(draw, world, rule, steps) -> Iterator[tuple[DecidedStep, bool, int]]:
 
 
 def _one(world, rule, rounds):
-    """One race: its step and whether it was decided wrongly; None where these votes do not end it."""
+    """One race: its step and whether it was decided wrongly; None if these votes do not end it."""
     race, weighing, replies, spelled = Race(rule), StepWeights(rule.weights), [], {}
     for wrong, sure in rounds:
         for voter, (errs, number) in enumerate(zip(wrong, sure, strict=True)):
@@ -120,7 +120,7 @@ def _one(world, rule, rounds):
 
 
 def missed(runs, world, samples, steps, threshold, seed=1):
-    """Over so many pilots and runs, how many have more wrong steps than the interval says, and all numbers of them."""
+    """Of so many pilots and runs, how many have more wrong steps than the interval allows, and all numbers of them."""
     draw, above, found = np.random.default_rng(seed), 0, []
     for _ in range(runs):
         weights = weights_from_a_pilot(draw, world, samples)

@@ -1,4 +1,4 @@
-"""Reading entries: what is garbage, and what a later version wrote."""
+"""Reading entries: which bytes are invalid, and which a later version wrote."""
 
 import json
 import zlib
@@ -71,14 +71,14 @@ def squeezed(text):
     ids=lambda body: repr(body[:24]),
 )
 def test_bytes_that_are_no_entry_are_a_value_error(body):
-    """Garbage, cut entries and known kinds with the wrong fields all say that they are not an entry."""
+    """Garbage, cut entries and known kinds with wrong fields are reported as no entry."""
     with pytest.raises(ValueError, match="not an entry"):
         decode(body)
 
 
 @each("body", [b'"c"', b'"abc"', b'""'])
-def test_a_bare_string_is_garbage_and_not_news(body):
-    """A JSON string is no entry of any version: the error does not say to upgrade."""
+def test_a_bare_string_is_garbage_and_not_a_later_version(body):
+    """A JSON string is no entry of any version, so the error does not say to upgrade."""
     with pytest.raises(ValueError, match="not an entry"):
         decode(body)
 
@@ -115,13 +115,13 @@ def test_a_bare_string_is_garbage_and_not_news(body):
     ids=repr,
 )
 def test_fields_of_another_kind_are_no_entry(body):
-    """An entry whose fields are not of their kinds is refused where it is read, not later where it is used."""
+    """An entry with fields of wrong types is refused when it is read, not later when it is used."""
     with pytest.raises(ValueError, match="not an entry"):
         decode(body)
 
 
 def test_an_unknown_flag_is_a_value_error():
-    """A reply flagged for a cause that there is not cannot be read."""
+    """A reply with an unknown cause of its flag cannot be read."""
     body = json.dumps(["r", 0, 0, None, ["a", None, "ugly", 1, 2, 0, None, 0]]).encode()
     with pytest.raises(ValueError, match="not an entry"):
         decode(body)
@@ -130,20 +130,20 @@ def test_an_unknown_flag_is_a_value_error():
 @each("kind", ["z", "merged", "R", "", "opened2"])
 @each("fields", [[], [1], [1, "a", {}]])
 def test_an_unknown_kind_is_a_journal_too_new(kind, fields):
-    """An entry of a kind that this version does not know says so, names it, and says to upgrade."""
+    """An entry of an unknown kind gives an error that names the kind and says to upgrade."""
     with pytest.raises(JournalTooNew, match=f"entry kind {kind!r}.*upgrade"):
         decode(json.dumps([kind, *fields]).encode())
 
 
 @each("rest", [[{}], [], ["anything", 3]])
 def test_a_later_version_is_a_journal_too_new(rest):
-    """An opening entry of a later version is not read on, whatever it holds."""
+    """An opening entry of a later version is not read further, whatever its fields."""
     with pytest.raises(JournalTooNew, match=f"version {JOURNAL_VERSION + 1}.*upgrade"):
         decode(json.dumps(["opened", JOURNAL_VERSION + 1, *rest]).encode())
 
 
 def test_an_opening_entry_says_its_version():
-    """The version comes back, and is this one's unless said otherwise."""
+    """The version is read back, and is this version's by default."""
     assert decode(encode(OPENED)).version == JOURNAL_VERSION == 1
 
 
@@ -152,7 +152,7 @@ FIELDS |= {"length": None, "software": "test", "time": 1.0}
 
 
 def test_an_opening_entry_without_a_plan_has_no_field_for_it():
-    """Journals of runs that were not planned are written as before there were plans, byte for byte."""
+    """The bytes of unplanned runs are the same as before plans existed."""
     written = json.dumps(["opened", 1, FIELDS], separators=(",", ":")).encode()
     assert encode(OPENED) == squeezed(written)
     planned = replace(OPENED, plan={"steps": 7})
@@ -162,21 +162,21 @@ def test_an_opening_entry_without_a_plan_has_no_field_for_it():
 
 @each("plan", [None, 1, "ahead-by 3", [], [{}], True])
 def test_a_plan_is_an_object(plan):
-    """Anything else in its place is no entry."""
+    """A plan of any other type makes the bytes no entry."""
     assert decode(json.dumps(["opened", 1, FIELDS]).encode()) == OPENED
     with pytest.raises(ValueError, match="opening entry"):
         decode(json.dumps(["opened", 1, FIELDS | {"plan": plan}]).encode())
 
 
 def test_a_short_entry_is_plain_json():
-    """Short entries can be read with the bare eye."""
+    """Short entries are readable as plain JSON."""
     assert encode(Committed(12, "abc")) == b'["c",12,"abc"]'
     assert encode(Intent(12, 0, 3)) == b'["i",12,0,3]'
     assert encode(Finished(3, 1.5)) == b'["finished",3,1.5]'
 
 
-def test_what_was_not_guessed_has_no_field_for_it():
-    """The state that a step was asked from, and a latency, are written only where there is one to be named."""
+def test_absent_values_have_no_field():
+    """The state that a step was asked from, and a latency, are written only if present."""
     assert encode(Intent(12, DRAFT_SLOT, 1, "ab")) == b'["i",12,-1,1,"ab"]'
     assert encode(Cancelled(12, 0, 3)) == b'["x",12,0,3]'
     assert encode(Cancelled(12, 0, 3, "ab")) == b'["x",12,0,3,"ab"]'
@@ -186,22 +186,22 @@ def test_what_was_not_guessed_has_no_field_for_it():
 
 
 def test_the_samples_of_a_call_are_numbered_without_a_gap():
-    """A call is of one step, and its entry names the first number only: any other samples are refused."""
+    """A call is for one step and its entry has the first number only; samples of other numbers are refused."""
     for other in (REPLY._replace(slot=3), REPLY._replace(slot=1), REPLY._replace(step=4, slot=2)):
         with pytest.raises(ValueError, match="without a gap"):
             Replies((REPLY, other))
 
 
 def test_a_long_entry_is_deflated_and_comes_back():
-    """Where deflating pays, it is done."""
+    """A long entry is compressed if that makes it shorter, and read back."""
     body = encode(CALL)
     assert body[0] == 0
     assert len(body) < 100
     assert decode(body) == CALL
 
 
-def test_a_reply_without_identity_has_no_field_for_it():
-    """`reply_id` is written only where there is one, and an empty one is not none."""
+def test_a_reply_without_an_id_has_no_field_for_it():
+    """`reply_id` is written only if present, and an empty one is not the same as none."""
     fields = (0, 0, "a", None, FlagKind.COPY, Usage(), Finish.STOP, None, 0)
     without, empty = Replies((Reply(*fields),)), Replies((Reply(*fields, reply_id=""),))
     assert len(encode(without)) < len(encode(empty))

@@ -14,7 +14,7 @@ CHANGES = {  # a prompt of before, one of now, and what is said
 
 
 def test_the_first_difference_of_a_wording_is_shown():
-    """Where the journal has the text: both texts in quotes, a part of long ones, control characters escaped."""
+    """If the journal has the text, both texts are quoted around the difference, with control characters escaped."""
     said = {}
     for (was, is_now), expected in CHANGES.items():
         before, now = Subtask(was, int), Subtask(is_now, int)
@@ -25,7 +25,7 @@ def test_the_first_difference_of_a_wording_is_shown():
 
 
 def test_a_change_without_a_text_asks_for_its_cause():
-    """Where the text was not kept, or the kept wording is the same, the usual causes are named; not for a schema."""
+    """If the text was not kept or is the same, the usual causes are named; not for a schema."""
     before, now = Subtask("one", int), Subtask("two", int)
     digests = question_digest(before), question_digest(now)
     cause = "its wording changed (edited, or has it chance, a clock or a file in it?)"
@@ -38,7 +38,7 @@ def test_a_change_without_a_text_asks_for_its_cause():
 
 
 def test_a_digest_never_changes_its_value():
-    """Journals hold digests: the same question has the same one in every version, whatever characters it has."""
+    """A question has the same digest in every version, for any characters."""
     request = '{"system":"Be brief."}'
     plain = Subtask("Double 3", int)
     full = Subtask(

@@ -1,4 +1,4 @@
-"""Entries are values: what was folded into a state, or waits to be written, is changed by nobody."""
+"""Entries are values: after they are folded or queued for writing, they cannot be changed."""
 
 from dataclasses import fields
 from typing import get_args
@@ -11,7 +11,7 @@ from unerring.core.journal import entries
 
 @each("kind", [*get_args(entries.Entry), entries.Reply], ids=lambda kind: kind.__name__)
 def test_no_field_of_an_entry_can_be_changed(kind):
-    """To set a field of an entry of any kind is an error."""
+    """Setting a field of an entry of any kind is an error."""
     if issubclass(kind, tuple):
         made, name = kind(*kind._fields), kind._fields[0]
     else:

@@ -1,4 +1,4 @@
-"""Steps that a forked run takes over: before its first own sample, one after the other, from a run that is named."""
+"""Steps that a forked run takes over: before its first own sample, in order, from a named run."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ TAKEN = [Inherited(step, '"x"', f"{step + 1:032x}") for step in range(3)]
 
 
 def test_steps_are_taken_over_one_after_the_other():
-    """Each moves the run on to the place that it leads to, and counts as decided without a sample."""
+    """Each moves the run to the next state, and counts as decided without a sample."""
     state = replay([FORKED, *TAKEN])
     assert (state.committed, state.inherited, state.samples) == (3, 3, 0)
     assert state.last_digest == TAKEN[-1].state
@@ -25,13 +25,13 @@ def test_steps_are_taken_over_one_after_the_other():
 
 @each("entries", [[TAKEN[1]], [TAKEN[0], TAKEN[0]], [TAKEN[0], TAKEN[2]]], ids=str)
 def test_no_step_is_taken_over_out_of_turn(entries):
-    """A step that is not the next one is not taken over, whether or not the run has a sample of its own yet."""
+    """Only the next step can be taken over, whether or not the run has its own samples yet."""
     with pytest.raises(MisplacedEntry, match="out of turn"):
         replay([FORKED, *entries])
 
 
 def test_no_step_is_taken_over_after_the_first_sample(script):
-    """A run that has begun to ask goes on by its own votes: what comes from elsewhere would pass for decided here."""
+    """After its first own sample a run takes nothing over: it would pass for decided there."""
     script.tell(FORKED, Voter(0, "first"), TAKEN[0])
     script.vote(1, "a")
     with pytest.raises(MisplacedEntry, match="step 1 is taken over out of turn"):
@@ -39,12 +39,12 @@ def test_no_step_is_taken_over_after_the_first_sample(script):
 
 
 def test_no_step_is_taken_over_from_a_run_that_is_not_named():
-    """Only a fork, whose opening entry names its origin, takes steps over."""
+    """Only a fork, whose opening entry has its origin, takes steps over."""
     with pytest.raises(MisplacedEntry, match="none is named"):
         replay([OPENED, TAKEN[0]])
 
 
 def test_a_step_without_samples_is_not_judged_again():
-    """There is nothing in it that could read otherwise."""
+    """A step without samples has nothing to read again."""
     with pytest.raises(MisplacedEntry, match="no samples that could be judged again"):
         replay([OPENED, Rejudged(0, (), 1.0)])

@@ -1,4 +1,4 @@
-"""One step, written by hand: rounds, caps, references and the order of votes."""
+"""One step written by hand: rounds, caps, references and the order of votes."""
 
 from unerring.core.journal.entries import Intent, Resumed, Voter
 from unerring.core.voting.policy import Policy
@@ -10,7 +10,7 @@ FLAG = FlagKind.MALFORMED
 
 
 def test_a_step_asks_for_what_is_missing_and_no_more(script):
-    """A round is exactly the votes that could end the race: 3, then 1 after each lost lead."""
+    """A round has exactly the votes that could end the race: 3, then 1 after each lost lead."""
     script.open()
     step = script.state.step(0)
     assert step.wanted() == [0, 1, 2]
@@ -21,7 +21,7 @@ def test_a_step_asks_for_what_is_missing_and_no_more(script):
     assert step.rounds == 2
 
 
-def test_a_flagged_sample_is_drawn_anew_and_spends_no_vote(script):
+def test_a_flagged_sample_is_replaced_and_costs_no_vote(script):
     """A flag costs a sample, not a vote: the next round asks for one in its place."""
     script.open().vote(0, "a", FLAG, "a")
     step = script.state.step(0)
@@ -31,7 +31,7 @@ def test_a_flagged_sample_is_drawn_anew_and_spends_no_vote(script):
 
 
 def test_a_fast_answer_does_not_vote_first(script):
-    """With two to win, the samples numbered first decide, though the others came in before them."""
+    """If two votes win, the samples with the lowest numbers decide, even if others were received before."""
     script.open(Policy(AheadBy(2), vote_cap=9))
     script.vote(0, "a", "b")
     step = script.state.step(0)
@@ -43,7 +43,7 @@ def test_a_fast_answer_does_not_vote_first(script):
 
 
 def test_a_candidate_named_by_a_later_sample_that_came_first_is_the_same_candidate(script):
-    """Sample 0 may take its choice from sample 2, which came in before it."""
+    """Sample 0 may take its choice from sample 2, if that was received first."""
     script.open()
     for slot in (2, 0, 1):
         script.tell(script.said(0, slot, "a"))
@@ -54,8 +54,8 @@ def test_a_candidate_named_by_a_later_sample_that_came_first_is_the_same_candida
     assert step.text(0) == step.text(2) == "text of a"
 
 
-def test_a_step_drowned_in_flags_is_undecided(script):
-    """flag_cap flags for each vote counted or still needed, and the step is given up, at the end of a round."""
+def test_a_step_with_too_many_flags_is_undecided(script):
+    """After flag_cap flags for each vote counted or missing, the step is undecided at the end of the round."""
     script.open(Policy(AheadBy(3), flag_cap=2))
     script.vote(0, *[FLAG] * 5)
     assert isinstance(script.state.step(0).verdict, Continue)
@@ -64,8 +64,8 @@ def test_a_step_drowned_in_flags_is_undecided(script):
     assert script.state.step(0).wanted() == []
 
 
-def test_a_raised_flag_cap_goes_on_where_the_step_stopped(script):
-    """After the cap on flags is raised the next round is asked for, and the flags are not forgotten."""
+def test_a_raised_flag_cap_continues_the_step(script):
+    """After the flag cap is raised the next round is asked for, and the earlier flags still count."""
     script.open(Policy(AheadBy(3), flag_cap=1))
     script.vote(0, FLAG, FLAG, FLAG)
     assert script.state.step(0).verdict == Undecided(0)
@@ -76,8 +76,8 @@ def test_a_raised_flag_cap_goes_on_where_the_step_stopped(script):
     assert isinstance(step.verdict, Won)
 
 
-def test_a_raised_vote_cap_goes_on_where_the_step_stopped(script):
-    """After the cap on votes is raised the same tally goes on to a winner."""
+def test_a_raised_vote_cap_continues_the_step(script):
+    """After the vote cap is raised the same tally continues to a winner."""
     script.open(Policy(AheadBy(2), vote_cap=3))
     script.vote(0, "a", "b", "a")
     assert script.state.step(0).verdict == Undecided(3)
@@ -89,15 +89,15 @@ def test_a_raised_vote_cap_goes_on_where_the_step_stopped(script):
 
 
 def test_raised_caps_hold_for_steps_opened_later(script):
-    """A cap raised on resuming is the run's from there on."""
+    """A cap raised on resuming holds for all later steps."""
     script.open(Policy(AheadBy(2), vote_cap=3))
     script.tell(Resumed(1.0, vote_cap=5))
     script.vote(0, "a", "b", "a", "b", "c")
     assert script.state.step(0).verdict == Undecided(5)
 
 
-def test_resuming_without_caps_keeps_what_came_in(script):
-    """A resumption asks only for the samples that have no reply, and counts the lost ones as unknown."""
+def test_resuming_keeps_received_samples(script):
+    """A resumption asks only for samples without a reply, and counts the lost ones as unknown."""
     script.open()
     script.tell(Intent(0, 0, 3), script.said(0, 1, "a"), Resumed(1.0))
     assert script.state.step(0).wanted() == [0, 2]
@@ -117,8 +117,8 @@ def test_several_steps_are_open_at_once(script):
     assert [d.step for d in sorted(script.series.hardest(), key=lambda d: d.step)] == [0, 1, 2]
 
 
-def test_a_step_leans_by_its_votes_and_not_by_those_that_weigh_nothing(script):
-    """What a step will come to is foreseen from votes that may decide it, those too that wait to be counted."""
+def test_the_leading_choice_ignores_votes_of_weight_0(script):
+    """A step's likely choice is predicted from votes that may decide it, also those not counted yet."""
     script.open()
     script.tell(script.said(0, 0, "a"), script.said(0, 2, "b"))
     assert script.state.step(0).leaning() == {"a": 1, "b": 1}

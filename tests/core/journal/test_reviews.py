@@ -1,4 +1,4 @@
-"""Steps that people decided or had drawn again: how they fold, and what report and certificate make of them."""
+"""Steps decided or redrawn by people: how they fold, and their place in report and certificate."""
 
 import json
 
@@ -23,7 +23,7 @@ DIVIDED = ('"a"', '"b"', '"a"', '"b"')
 
 
 def divided(script, step=0, policy=CAPPED, votes=DIVIDED):
-    """A run that stands at an undecided step."""
+    """A run that stopped at an undecided step."""
     if script.state.opened is None:
         script.open(policy, voters=2)
     script.vote(step, *votes)
@@ -41,8 +41,8 @@ def ruled(script, choice='"b"'):
 # --- how they fold
 
 
-def test_a_choice_that_somebody_made_can_be_committed(script):
-    """An undecided step that is ruled is won by the choice made, whatever the votes; it has no margin."""
+def test_a_persons_choice_can_be_committed(script):
+    """An undecided step with a person's choice is won by it, whatever the votes, and has no margin."""
     divided(script).tell(Ruled(0, '"b"', 1.0))
     step = script.state.step(0)
     assert isinstance(step.verdict, Won)
@@ -54,14 +54,14 @@ def test_a_choice_that_somebody_made_can_be_committed(script):
 
 
 def test_a_choice_that_no_vote_was_for_can_be_made(script):
-    """Where every sample was flagged or wrong, what a person chose had no vote, and no sample spells it out."""
+    """If every sample was flagged or wrong, the person's choice has no vote, and no sample has its text."""
     divided(script).tell(Ruled(0, '"new"', 1.0))
     decided = script.state.apply(Committed(0, script.after(0)))
     assert (decided.choice, decided.winner, decided.votes_for) == ('"new"', None, 0)
 
 
 def test_only_an_undecided_step_can_be_reviewed(script):
-    """A step that is open, won or not begun is none that a person could decide, nor one of another number."""
+    """An open, won or future step cannot be decided by a person."""
     for entry in (Ruled(0, '"a"', 1.0), Redrawn(0, 1.0)):
         fresh = type(script)().open(CAPPED)
         with pytest.raises(MisplacedEntry):
@@ -77,7 +77,7 @@ def test_only_an_undecided_step_can_be_reviewed(script):
 
 
 def test_a_choice_can_be_changed_until_it_is_committed(script):
-    """Whoever chose wrongly may choose again, or have the samples drawn again; the last decision holds."""
+    """A choice can be replaced by another or by a redraw; the last decision holds."""
     divided(script).tell(Ruled(0, '"a"', 1.0), Ruled(0, '"b"', 2.0))
     assert script.state.step(0).ruled == '"b"'
     script.tell(Redrawn(0, 3.0))
@@ -85,8 +85,11 @@ def test_a_choice_can_be_changed_until_it_is_committed(script):
     assert (step.ruled, step.wanted()) == (None, [4, 5])
 
 
-def test_samples_drawn_anew_vote_alone(script):
-    """After a redraw samples are numbered on, and spelled out again; those set aside stay and vote no more."""
+def test_only_redrawn_samples_vote(script):
+    """After a redraw numbering continues, and choices are written out again.
+
+    Samples set aside are kept and do not vote.
+    """
     divided(script).tell(Redrawn(0, 1.0, "another"))
     step = script.state.step(0)
     assert (step.verdict, step.wanted(), step.rounds) == (Continue(2), [4, 5], 1)
@@ -101,16 +104,16 @@ def test_samples_drawn_anew_vote_alone(script):
     assert script.state.substitutes == ()
 
 
-def test_a_reviewed_step_can_be_drawn_anew_at_any_time(script):
-    """A model that was named may turn out not to answer: while its samples are being drawn, another can be named."""
+def test_a_reviewed_step_can_be_redrawn_at_any_time(script):
+    """While samples of a named model are being drawn, another model can be named, if the first does not answer."""
     divided(script).tell(Redrawn(0, 1.0, "no such model"), Redrawn(0, 2.0, "another"))
     script.tell(script.said(0, script.state.step(0).first, "c"), Redrawn(0, 3.0))
     step = script.state.step(0)
     assert (step.model, step.samples, script.state.redrawn, script.state.set_aside) == (None, 0, 3, 5)
 
 
-def test_a_call_under_way_at_a_crash_has_no_number_that_is_drawn_anew(script):
-    """Numbers of samples that were asked for before the review are not used again, whether they came back or not."""
+def test_numbers_of_calls_in_flight_at_a_crash_are_not_used_again(script):
+    """Numbers of samples asked for before the review are not reused, whether or not a reply came."""
     script.open(CAPPED)
     script.vote(0, "a", "b", "a", "b")
     script.tell(Redrawn(0, 1.0), Resumed(2.0), Intent(0, 4, 2))
@@ -120,7 +123,7 @@ def test_a_call_under_way_at_a_crash_has_no_number_that_is_drawn_anew(script):
 
 
 def test_higher_caps_leave_a_review_as_it_is(script):
-    """Resumed under higher caps, a ruled step stays ruled, and one drawn again keeps its votes since then."""
+    """Resumed with higher caps, a decided step stays decided, and a redrawn one keeps its votes since then."""
     divided(script).tell(Ruled(0, '"a"', 1.0), Resumed(2.0, 9, 9))
     assert isinstance(script.state.step(0).verdict, Won)
     assert script.state.step(0).wanted() == []
@@ -131,7 +134,7 @@ def test_higher_caps_leave_a_review_as_it_is(script):
 
 
 def test_a_forged_choice_is_a_misplaced_entry(script):
-    """A ruling that is not JSON is found out when the step is committed and its choice is read."""
+    """A person's choice that is not JSON is refused when the step is committed and the choice is read."""
     decided = divided(script).state
     decided.apply(Ruled(0, "{", 1.0))
     with pytest.raises(MisplacedEntry, match="not JSON"):
@@ -141,8 +144,8 @@ def test_a_forged_choice_is_a_misplaced_entry(script):
 # --- what a report makes of them
 
 
-def test_a_report_tells_what_people_did(script):
-    """Steps decided by people are named, and redraws counted; a run without either has none."""
+def test_a_report_has_the_decisions_of_people(script):
+    """Steps decided by people are listed and redraws counted; a run without either has none."""
     assert type(script)().open().report()["ruled"] == {"count": 0, "steps": []}
     ruled(divided(script))
     script.decide('"a"', '"a"')
@@ -155,15 +158,15 @@ def test_a_report_tells_what_people_did(script):
 
 
 def test_many_steps_decided_by_people_are_counted_and_not_all_named():
-    """A report stays of bounded length: the first hundred are named."""
+    """The first hundred are named, so that a report stays bounded."""
     series = RunSeries()
     for step in range(250):
         series.add(DecidedStep(step, '"a"', (2, 2), 0, 2, (), ruled=True))
     assert (series.ruled, series.first_ruled) == (250, list(range(MAX_RULED)))
 
 
-def test_votes_outruled_are_dissents(script):
-    """A voter's votes against what was committed are counted, of those on steps that people decided, too."""
+def test_votes_against_a_persons_choice_are_dissents(script):
+    """A voter's votes against the committed choice are counted on steps that people decided, too."""
     ruled(divided(script))
     script.decide('"a"', '"b"', '"a"', '"a"')
     first, second = script.report()["voters"]
@@ -172,7 +175,7 @@ def test_votes_outruled_are_dissents(script):
 
 
 def test_votes_set_aside_are_no_dissents(script):
-    """Samples that were set aside, and those for nothing, count in no share of dissents."""
+    """Samples set aside, and those asked from wrong guesses, count in no share of dissents."""
     divided(script).tell(Redrawn(0, 1.0))
     script.tell(script.call(0, 4, '"b"', '"b"'))
     script.tell(Committed(0, script.after(0)))
@@ -181,7 +184,7 @@ def test_votes_set_aside_are_no_dissents(script):
 
 
 def test_a_step_ruled_without_a_vote_has_a_tally_of_none(script):
-    """Where every sample was flagged, what a person chose has no tally, and the report says so in a word."""
+    """If every sample was flagged, the person's choice has no tally, and the report says so."""
     ruled(divided(script, votes=(FLAG, FLAG)), '"new"')
     report = script.report()
     assert report["tallies"] == {"none": 1}
@@ -199,38 +202,38 @@ RULES = [AheadBy(2), Majority(4), LogOdds(5.0, WEIGHTS)]
 @pytest.mark.parametrize("choice", ['"a"', '"b"', '"new"'])
 @pytest.mark.parametrize("votes", [DIVIDED, (FLAG, FLAG, FLAG, FLAG)], ids=["divided", "flagged"])
 def test_a_ruled_step_is_no_evidence(script, rule, choice, votes):
-    """Under any rule the certificate of a run with a ruled step is that of one without, but for what it assumes."""
+    """Under any rule the certificate equals that of the run without the decided step, except for its assumptions."""
     plan = {"steps": 100, "dissent": [0.1, 0.2]}
     policy = Policy(rule, vote_cap=4, flag_cap=1)
     agreed = ('"a"',) * (2 if isinstance(rule, AheadBy) else 3)
 
-    def run(with_ruled):
-        told = type(script)().open(policy, plan, voters=2)
+    def certificate(with_ruled):
+        run = type(script)().open(policy, plan, voters=2)
         if with_ruled:
             needed = 0
-            while not isinstance(told.state.step(0).verdict, Undecided):
-                told.vote(0, votes[needed % len(votes)])
+            while not isinstance(run.state.step(0).verdict, Undecided):
+                run.vote(0, votes[needed % len(votes)])
                 needed += 1
-            ruled(told, choice)
+            ruled(run, choice)
         for _ in range(5):
-            step = told.state.committed
-            while not isinstance(told.state.step(step).verdict, Won | Undecided):
-                told.vote(step, agreed[0])
-            if isinstance(told.state.step(step).verdict, Undecided):
-                told.tell(Ruled(step, agreed[0], 1.0))
-            told.tell(Committed(step, told.after(step)))
-        return told.report()["certificate"]
+            step = run.state.committed
+            while not isinstance(run.state.step(step).verdict, Won | Undecided):
+                run.vote(step, agreed[0])
+            if isinstance(run.state.step(step).verdict, Undecided):
+                run.tell(Ruled(step, agreed[0], 1.0))
+            run.tell(Committed(step, run.after(step)))
+        return run.report()["certificate"]
 
-    found, plain = run(True), run(False)
-    told_of = [one for one in found["assumptions"] if "decided by people" in one]
-    assert len(told_of) == 1
+    found, plain = certificate(True), certificate(False)
+    decisions = [one for one in found["assumptions"] if "decided by people" in one]
+    assert len(decisions) == 1
     for name in ("expected_wrong", "zero_probability", "zero_probability_low", "wrong_interval", "certifiable"):
         assert found[name] == plain[name]
     assert 0 not in [one["step"] for one in found["nearest"]]
 
 
 def test_a_certificate_says_how_many_steps_people_decided(script):
-    """Among what it takes for granted: one step or several, and samples that were set aside."""
+    """The assumptions count such steps, and samples that were set aside."""
     ruled(divided(script))
     script.decide('"a"', '"a"')
     assert script.report()["certificate"]["assumptions"][0].startswith(
@@ -241,7 +244,7 @@ def test_a_certificate_says_how_many_steps_people_decided(script):
 
 
 def test_a_run_decided_by_people_alone_certifies_nothing(script):
-    """Where no step was decided by votes there is no evidence, and the certificate does not claim any."""
+    """If no step was decided by votes, the certificate claims nothing."""
     ruled(divided(script))
     certificate = script.report()["certificate"]
     assert certificate["certifiable"] is False
@@ -252,8 +255,8 @@ def test_a_run_decided_by_people_alone_certifies_nothing(script):
     assert single.report()["certificate"]["warnings"] == [WARN_SINGLE_VOTES]
 
 
-def test_dissent_on_ruled_steps_is_watched_like_any_other():
-    """Steps decided by people are steps with dissent: an alarm counts them, and names steps by their numbers."""
+def test_dissent_on_steps_decided_by_people_is_watched():
+    """An alarm counts steps decided by people as steps with dissent, and has the right step numbers."""
     state, series = RunState(), RunSeries()
     plan = {"steps": 1000, "dissent": [0.001, 0.004]}
     state.apply(Opened("tale", {}, "made/up", Policy().to_json(), 0, "0", 5, "test", 0.0, plan=plan))
@@ -265,7 +268,7 @@ def test_dissent_on_ruled_steps_is_watched_like_any_other():
 
 
 def test_the_report_of_a_replay_is_the_report_of_the_run(script):
-    """Folded again from the same entries, reviews report the same."""
+    """Folded again from the same entries, reviews give the same report."""
     ruled(divided(script))
     divided(script, 1).tell(Redrawn(1, 1.0, "another"), Resumed(2.0))
     state = replay(script.entries)

@@ -1,4 +1,4 @@
-"""How long a run took over all of its sessions: what its budget in hours is compared with."""
+"""The hours of a run over all of its sessions, which its budget in hours is compared with."""
 
 from tables import each
 from unerring.core.journal.entries import Allowed, Finished, Opened, Paused, Resumed
@@ -16,7 +16,7 @@ def folded(*entries, began=1000.0):
 
 
 def test_the_hours_of_every_session_add_up():
-    """Earlier sessions count with all that they took; the time between them does not."""
+    """Earlier sessions count in full; the time between them does not."""
     paused = folded(Paused("interrupted", "", 1060.0))
     assert paused.account.ran(9999.0) == 60.0
     resumed = folded(Paused("interrupted", "", 1060.0), Resumed(2000.0))
@@ -29,7 +29,7 @@ def test_the_hours_of_every_session_add_up():
 
 
 def test_a_session_that_was_killed_counts_nothing_and_takes_nothing_away():
-    """How long it ran is not known; what sessions before it took is."""
+    """A killed session's duration is not known and counts 0; earlier sessions still count."""
     killed = folded(Paused("interrupted", "", 1060.0), Resumed(2000.0), Resumed(3000.0))
     assert killed.account.ran(3005.0) == 65.0
 
@@ -41,7 +41,7 @@ def test_a_clock_that_was_set_back_takes_no_hours_away():
 
 @each("sessions", [1, 3])
 def test_what_is_left_of_a_budget_in_hours_is_what_earlier_sessions_left(sessions):
-    """A limit in hours is one for the whole run, however many sessions it is done in."""
+    """A limit in hours is for the whole run, over all sessions."""
     entries = [Allowed(SpendLimits(seconds=100.0))]
     for session in range(sessions):
         entries += [Paused("interrupted", "", 1030.0 + 1000.0 * session), Resumed(2000.0 + 1000.0 * session)]

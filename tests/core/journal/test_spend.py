@@ -1,4 +1,4 @@
-"""The account of a run: what calls took, what they may take, and what is left."""
+"""The account of a run: what calls cost, what they may cost, and what is left."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,8 +22,8 @@ ACTS = st.lists(st.tuples(st.sampled_from(["begin", "settle", "release", "lose",
 
 
 @given(ACTS)
-def test_what_is_spent_is_what_was_settled_lost_and_is_under_way(acts):
-    """After any history the three parts are the sums of their own calls, and nothing is in two of them."""
+def test_spend_is_settled_lost_and_in_flight(acts):
+    """After any history the three parts are the sums over their own calls, and no call is in two of them."""
     account, settled, lost, open_ = Account(), [], [], {}
     for act, key, charge in acts:
         if act == "begin":
@@ -51,8 +51,8 @@ def test_what_is_spent_is_what_was_settled_lost_and_is_under_way(acts):
 
 
 @given(st.lists(CHARGES), CHARGES, st.integers(0, 20 * PICODOLLARS_PER_DOLLAR))
-def test_a_call_that_might_break_a_limit_is_told(charges, more, money):
-    """`lacks` names the limit exactly where settled, lost, reserved and the next call at its worst exceed it."""
+def test_a_call_that_might_exceed_a_limit_is_named(charges, more, money):
+    """`lacks` names the limit exactly if settled, lost, reserved and the next call's worst case exceed it."""
     account = Account(SpendLimits(money=money))
     for number, charge in enumerate(charges):
         account.begin((number, 0, ""), charge)
@@ -60,8 +60,8 @@ def test_a_call_that_might_break_a_limit_is_told(charges, more, money):
     assert account.lacks(more) == ("dollars" if total > money else None)
 
 
-def test_each_limit_is_told_by_its_name():
-    """Calls, tokens and dollars are limits of their own."""
+def test_each_limit_has_its_name():
+    """Calls, tokens and dollars are separate limits."""
     spent = Account()
     for number in range(3):
         spent.begin((number, 0, ""), None)
@@ -77,12 +77,12 @@ def test_each_limit_is_told_by_its_name():
 
 
 def test_a_call_of_unknown_price_does_not_pass_a_limit_in_dollars():
-    """What cannot be priced cannot be kept within dollars."""
+    """A call without a price cannot be held to a limit in dollars, so it is refused."""
     assert Account(SpendLimits(money=10**18)).lacks(Charge(1, 1, None)) == "dollars"
 
 
 def test_a_bill_is_as_many_times_another_as_its_largest_part():
-    """Tokens read, tokens written or money, whichever is most beyond; money only where both are priced."""
+    """The ratio is the largest of input tokens, output tokens and money; money only if both are priced."""
     worst = Charge(100, 10, 1000)
     for billed, ratio in [
         (Charge(50, 5, 3000), 3.0),
@@ -95,29 +95,29 @@ def test_a_bill_is_as_many_times_another_as_its_largest_part():
 
 
 def test_a_call_billed_more_dollars_than_it_can_cost_raises_what_is_reserved():
-    """Tokens as asked for at three times the price: from then on each call reserves three times its worst case."""
+    """After a bill of three times the price for the same tokens, each call reserves three times its worst case."""
     account = Account(tariffs={"m": Tariff(1, 2, 1)})
     account.begin((0, 0, ""), Charge(100, 10, 120))
     account.settle((0, 0, ""), Charge(100, 10, 360), "m")
     assert account.multiple("m") == 3
-    assert [(told.model, told.billed.money) for told in account.overbilled] == [("m", 360)]
+    assert [(call.model, call.billed.money) for call in account.overbilled] == [("m", 360)]
 
 
 def test_a_price_counts_tokens_from_the_prompt_cache_apart():
-    """Tokens that the provider's prompt cache had are charged at their own price, and never more than were read."""
+    """Tokens from the provider's prompt cache have their own price, and are never more than the input."""
     tariff = Tariff(input=400_000, output=1_600_000, cached=100_000)
     assert tariff.money(Usage(1000, 10, 600)) == 400 * 400_000 + 600 * 100_000 + 10 * 1_600_000
     assert tariff.money(Usage(1000, 0, 5000)) == 1000 * 100_000
 
 
 def test_prices_become_whole_picodollars():
-    """Prices of price lists are exact, cents and tenths of cents a million tokens too."""
+    """List prices are exact, also cents and tenths of cents a million tokens."""
     assert Price(0.4, 1.6, cached=0.1).tariff() == Tariff(400_000, 1_600_000, 100_000)
     assert Price(0.0375, 0.15).tariff() == Tariff(37_500, 150_000, 37_500)
 
 
 def test_a_wording_and_a_member_have_the_price_of_their_model():
-    """A voter's name may say in which wording it was asked, or which member of a model it is."""
+    """The wording or member in a voter's name does not change its model's price."""
     account = Account(tariffs={"openai/m": Tariff(1, 2, 1), "embedded": Tariff(0, 0, 0)})
     assert account.price(f"openai/m{WORDING_SEPARATOR}2", Usage(3, 4)) == Charge(3, 4, 11)
     assert account.price("embedded/a", Usage(3, 4)) == Charge(3, 4, 0)
@@ -125,7 +125,7 @@ def test_a_wording_and_a_member_have_the_price_of_their_model():
 
 
 def test_time_is_that_of_the_sessions():
-    """Sessions add up, and the one under way counts up to now."""
+    """Sessions add up, and the current one counts up to now."""
     account = Account()
     account.session_began(100.0)
     account.session_ended(160.0)
@@ -133,13 +133,13 @@ def test_time_is_that_of_the_sessions():
     assert account.ran(1030.0) == 90.0
 
 
-def test_dollars_are_told_with_the_digits_that_matter():
-    """Cents from a dollar up, and three digits below."""
+def test_dollars_have_cents_or_three_digits():
+    """From a dollar up amounts have cents, below it three digits."""
     assert [dollars_text(one) for one in (0, 3452.838, 1.0, 0.0123456)] == ["$0.00", "$3,452.84", "$1.00", "$0.0123"]
 
 
-def test_a_bill_of_input_tokens_is_told_in_plain_numbers():
-    """It says what was billed and what was the most, and blames no limit that the call kept."""
+def test_a_large_bill_of_input_tokens_is_reported_in_numbers():
+    """It has the billed tokens and the maximum, and blames no limit that the call kept."""
     said = Overbilling("openai/m", Charge(100, 750, None), Charge(369_000, 20, None), 3690).sentence
     assert said.startswith("openai/m billed a call 3,690 times what it can cost at most (369,000 tokens read and 20 w")
     assert "e+" not in said
