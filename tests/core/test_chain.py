@@ -1,4 +1,4 @@
-"""Chains that inherit from `Chain`, and chains that do not: the same runs, the same journals, the same errors."""
+"""Chains that inherit from `Chain` and chains that do not have the same runs, journals and errors."""
 
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ from unerring.errors import InputError
 
 
 def steps_of(base, **more):
-    """A class of three steps with the arguments of its constructor as attributes, on top of a base class."""
+    """A class of three steps with its constructor's arguments as attributes, on top of a base class."""
 
     def init(self, last="c"):
         self.last = last
@@ -35,7 +35,7 @@ def letters(prompt):
 
 
 def test_a_chain_that_inherits_runs_like_one_that_does_not(tmp_path):
-    """State, answer, steps and samples are the same, and so is what identifies the chain in a journal."""
+    """State, answer, steps and samples are the same, and so is the chain's identity in a journal."""
     journals, identities = [], []
     for base in (object, Chain):
         path = tmp_path / f"{base.__name__}.db"
@@ -49,7 +49,7 @@ def test_a_chain_that_inherits_runs_like_one_that_does_not(tmp_path):
 
 
 def test_every_optional_method_has_a_default_that_counts_as_absent():
-    """A chain that only inherits has no check, no verifier, no right answers and so on of its own."""
+    """A chain that only inherits has no check, verifier, truth or other optional method of its own."""
     chain = steps_of(Chain)()
     assert {name for name in METHODS if own_method(chain, name) is not None} == METHODS.keys() - OPTIONAL.keys()
     checked = CheckedChain(chain)
@@ -67,7 +67,7 @@ def test_every_optional_method_has_a_default_that_counts_as_absent():
 
 
 def test_an_optional_method_may_be_set_to_none_or_by_the_constructor():
-    """What a chain can do may depend on its arguments."""
+    """The optional methods of a chain may depend on its arguments."""
     without = CheckedChain(steps_of(Chain, check=None)())
     assert without.check is None
     chain = steps_of(Chain)()
@@ -76,7 +76,7 @@ def test_an_optional_method_may_be_set_to_none_or_by_the_constructor():
 
 
 def test_any_class_with_the_three_methods_is_a_chain():
-    """`isinstance` says so of classes that do not inherit, and not of classes that lack one of the methods."""
+    """`isinstance` accepts classes that do not inherit, and refuses those that lack one of the methods."""
     assert isinstance(steps_of(object)(), Chain)
     assert isinstance(steps_of(Chain)(), Chain)
     assert not isinstance(object(), Chain)
@@ -86,7 +86,7 @@ def test_any_class_with_the_three_methods_is_a_chain():
 
 
 def test_a_chain_that_inherits_and_lacks_a_method_is_refused_with_the_misspelled_one_named():
-    """The methods of the base class do not stand in for the required ones."""
+    """The base class's methods do not replace the required ones."""
     body = {"start": lambda self: 0, "subtask": lambda self, state: None, "adavnce": lambda self, state, choice: 0}
     lacking = type("Lacking", (Chain,), body)
     assert not is_chain(lacking)
@@ -95,13 +95,13 @@ def test_a_chain_that_inherits_and_lacks_a_method_is_refused_with_the_misspelled
 
 
 def test_a_misspelled_optional_method_is_an_error_although_the_base_class_has_the_right_one():
-    """A default must not hide that a method will never be called."""
+    """A default does not hide that a misspelled method would never be called."""
     with pytest.raises(InputError, match=r"Steps\.lenght\(\) is no method of a chain: is length\(\) meant\?"):
         required_chain(steps_of(Chain, lenght=lambda self: 3)())
 
 
 def test_name_and_version_identify_a_chain_in_journals(tmp_path):
-    """The journal has the chain's own name, and a run does not go on with another version."""
+    """The journal has the chain's own name, and a run is not continued with another version."""
     named = {"name": "letters", "version": 1}
     assert process_name(CheckedChain(steps_of(Chain, **named)())) == "letters"
     path = tmp_path / "run.db"
@@ -112,6 +112,6 @@ def test_name_and_version_identify_a_chain_in_journals(tmp_path):
 
 
 def test_a_chain_that_was_checked_is_not_checked_again():
-    """The front door passes a checked chain on as it is."""
+    """The front door passes a checked chain on unchanged."""
     checked = required_chain(steps_of(Chain)())
     assert required_chain(checked) is checked

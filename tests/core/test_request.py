@@ -1,4 +1,4 @@
-"""Request settings: what they refuse, what they change in a policy, and what becomes of a question's own messages."""
+"""Request settings: what is refused, what they change in a policy, and how they join a question's own messages."""
 
 import json
 
@@ -35,8 +35,8 @@ REFUSED = [
 ]
 
 
-def test_settings_that_cannot_be_are_refused_by_name():
-    """Numbers out of range, texts that cannot be sent, and fields that are no JSON object: one line names each."""
+def test_impossible_settings_are_refused_by_name():
+    """Numbers out of range, texts that cannot be sent and extra fields that are no JSON object each give one line."""
     accepted = []
     for given, named in REFUSED:
         try:
@@ -50,7 +50,7 @@ def test_settings_that_cannot_be_are_refused_by_name():
 
 
 def test_a_policy_takes_temperatures_and_limit():
-    """One temperature is that of all samples; with a first one it is that of the others; nothing else changes."""
+    """`temperature` holds for all samples, or for all but the first with `first_temperature`; nothing else changes."""
     assert Request().applied_to(Policy()) == Policy()
     policy = Request(temperature=1.0, max_output_tokens=99).applied_to(Policy())
     assert (policy.first_temperature, policy.later_temperature, policy.flags.max_output_tokens) == (1.0, 1.0, 99)
@@ -60,7 +60,7 @@ def test_a_policy_takes_temperatures_and_limit():
 
 
 def test_a_system_message_is_joined_with_a_questions_own():
-    """A conversation has one system message at most, the run's text first; example turns follow, then the question."""
+    """A conversation has at most one system message, the run's text first; example turns follow, then the question."""
     subtask = Subtask("2 + 2", str, messages=EXAMPLES, stop=("\n",))
     settings = Request(system="Be brief.", extra={"top_p": 0.9}).settings(subtask, False, DRAWN)
     assert settings.conversation("2 + 2") == [
@@ -78,7 +78,7 @@ def test_a_system_message_is_joined_with_a_questions_own():
 
 
 def test_a_compact_prompt_goes_without_the_questions_messages():
-    """Models trained on the compact prompt get it alone: no examples, no stop strings, no schema."""
+    """Models trained on the compact prompt get only that: no examples, no stop strings, no schema."""
     subtask = Subtask("2 + 2", str, compact="2+2", schema={"type": "object"}, messages=EXAMPLES, stop=("\n",))
     settings = Request().settings(subtask, True, DRAWN)
     assert (settings.messages, settings.stop, settings.schema) == ((), (), None)
@@ -91,14 +91,14 @@ def test_a_compact_prompt_goes_without_the_questions_messages():
         *([{"role": "user", "content": ""}], [{"role": "user", "content": "a", "name": "b"}]),
     ],
 )
-def test_messages_that_are_none_are_an_error_where_they_are_written(messages):
-    """A Subtask whose messages have another shape is refused as it is made, in the user's own line."""
+def test_malformed_messages_are_an_error_where_they_are_written(messages):
+    """A Subtask with malformed messages raises when it is made, in the user's own line."""
     with pytest.raises((TypeError, ValueError), match="of a Subtask"):
         Subtask("q", str, messages=messages)
 
 
 @pytest.mark.parametrize("stop", ["end", ("",), (1,), {"a"}])
-def test_stop_strings_that_are_none_are_an_error_where_they_are_written(stop):
+def test_malformed_stop_strings_are_an_error_where_they_are_written(stop):
     """A single string is not taken for a list of its letters."""
     with pytest.raises(TypeError, match="stop of a Subtask"):
         Subtask("q", str, stop=stop)
@@ -108,8 +108,8 @@ def opened(request=None):
     return Opened("p", {}, "m", Policy().to_json(), 0, "0", None, "unerring", 1.0, request=request)
 
 
-def test_a_journal_keeps_system_and_further_fields():
-    """They come back from the opening entry as they were; without any, its bytes are those of earlier versions."""
+def test_a_journal_keeps_system_and_extra_fields():
+    """They are read back from the opening entry unchanged; without any, its bytes are those of earlier versions."""
     request = Request(system="Be brief.", extra={"chat_template_kwargs": {"enable_thinking": False}})
     entry = decode(encode(opened(request.to_json())))
     assert request_from(entry.request) == replay([entry]).request == request
@@ -118,7 +118,7 @@ def test_a_journal_keeps_system_and_further_fields():
 
 
 @pytest.mark.parametrize("data", [{"system": 1}, {"extra": []}, {"extra": {"a": {1}}}, {"other": 1}, {"system": ""}])
-def test_a_journal_cannot_bring_what_a_user_could_not_give(data):
-    """An opening entry with other request settings than can be given is refused, not sent."""
+def test_a_journal_with_impossible_settings_is_refused(data):
+    """An opening entry with request settings that a user could not give is refused, not sent."""
     with pytest.raises(ValueError, match=r"request|system|fields"):
         replay([opened(data)])

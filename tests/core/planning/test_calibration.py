@@ -1,4 +1,4 @@
-"""What a pilot counts, from steps written by hand: shares on first votes, troubles on second looks."""
+"""The counts of a pilot, from steps written by hand: shares of first votes, and repeat samples after errors."""
 
 from random import Random
 
@@ -42,7 +42,7 @@ def counted(*steps, voters=1):
 
 
 def test_shares_are_counted_on_first_votes_alone():
-    """However often a step was looked at again, it counts as one vote, right or wrong."""
+    """However often a step was sampled again, it counts as one vote, right or wrong."""
     voter = counted("r", "r", "wrrrr", "wwwww", "rwwww").voters[0]
     assert (voter.steps, voter.votes, voter.wrong) == (5, 5, 2)
 
@@ -54,7 +54,7 @@ def test_a_flagged_first_sample_is_a_flag_and_the_next_vote_the_first():
 
 
 def test_flags_are_counted_by_cause_and_once_a_step():
-    """The causes of first samples' flags are distinguished; those of later ones are not counted."""
+    """Flags of first samples are counted by cause; those of later samples are not counted."""
     calibration = blank()
     causes = [FlagKind.TOO_LONG, FlagKind.MALFORMED, FlagKind.TOO_LONG]
     for step, cause in enumerate(causes):
@@ -64,7 +64,7 @@ def test_flags_are_counted_by_cause_and_once_a_step():
 
 
 def test_a_step_where_all_samples_were_flagged_has_no_vote():
-    """A voter that stays silent on a step counts as asked and flagged there, neither right nor wrong."""
+    """A voter without a vote on a step counts as asked and flagged there, neither right nor wrong."""
     calibration = counted([None] * 40, "r")
     voter = calibration.voters[0]
     assert (voter.steps, voter.flagged, voter.votes, voter.wrong) == (2, 1, 1, 0)
@@ -73,7 +73,7 @@ def test_a_step_where_all_samples_were_flagged_has_no_vote():
 
 
 def test_tokens_are_those_of_first_samples():
-    """What a sample takes is averaged over first samples: hard steps, which are looked at again, would weigh more."""
+    """Tokens are averaged over first samples, since hard steps, which are sampled again, would weigh more."""
     calibration = blank()
     hard = (observed("w", usage=Usage(30, 9)), *(observed("r", usage=Usage(1000, 1000)) for _ in range(REPEAT_VOTES)))
     calibration.add(PilotStep(0, hard, "r"))
@@ -83,7 +83,7 @@ def test_tokens_are_those_of_first_samples():
 
 
 def test_every_sample_counts_as_drawn_and_its_seconds_too():
-    """`samples` is what was paid for, flags and second looks included, and latency is their average."""
+    """`samples` is what was paid for, flags and repeat samples included, and latency is their mean."""
     calibration = blank()
     assert calibration.latency is None
     calibration.add(looked(0, "w", "r", None, "r", seconds=2.0))
@@ -92,13 +92,13 @@ def test_every_sample_counts_as_drawn_and_its_seconds_too():
 
 
 @each("place", range(len(LOGPROB_EDGES)))
-def test_votes_are_parted_by_their_log_probability(place):
-    """A vote on an edge belongs to the bin above, and one just below it to the bin below."""
+def test_votes_are_binned_by_their_log_probability(place):
+    """A vote on an edge is in the bin above it, and one just below it in the bin below."""
     assert (bin_of(LOGPROB_EDGES[place]), bin_of(LOGPROB_EDGES[place] - 1e-9)) == (place + 1, place)
 
 
 def test_bins_hold_right_and_wrong_first_votes():
-    """Each first vote is in one bin; one without a log-probability is in the last; extremes are in the outer ones."""
+    """Each first vote is in one bin: without a log-probability in the last, at extreme values in the outer ones."""
     calibration = blank()
     for step, (choice, logprob) in enumerate([("r", 0.0), ("w", -1e300), ("r", None), ("r", -0.02), ("w", -0.02)]):
         calibration.add(PilotStep(step, (observed(choice, logprob=logprob), observed("w", logprob=-0.5)), "r"))
@@ -115,25 +115,25 @@ def test_bins_hold_right_and_wrong_first_votes():
 
 
 def test_a_collision_is_two_wrong_votes_at_first():
-    """A voter's first two votes on a step collide where both are wrong; in the same way is counted apart."""
+    """A voter's first two votes on a step collide if both are wrong; equal wrong ones are also counted separately."""
     voter = counted("ww", "wx", "wr", "rw", "wrw", "r").voters[0]
     assert (voter.wrong, voter.collisions, voter.same_wrong) == (4, 2, 1)
 
 
 def test_flags_between_votes_do_not_hide_a_collision():
-    """The first two votes are votes, whatever was flagged between them."""
+    """Flagged samples between the first two votes make no difference."""
     voter = counted(["w", None, None, "w"], [None, "w", None, "x"]).voters[0]
     assert (voter.collisions, voter.same_wrong) == (2, 1)
 
 
 def test_pairs_are_the_first_votes_of_two_voters():
-    """With several voters the step's first two votes are of two of them: both wrong, and agreeing."""
+    """With several voters the first two votes of a step are those of two voters: both wrong, or equal."""
     calibration = counted("wwr", "wxr", "wrw", "rww", "rrr", voters=3)
     assert (calibration.pairs_wrong, calibration.pairs_same) == (2, 1)
 
 
 def test_a_voter_that_is_silent_leaves_its_place_in_the_pair_to_the_next():
-    """Where the first voter has no vote, the first two votes are those of the other two."""
+    """If the first voter has no vote, the first two votes are those of the next two voters."""
     calibration = blank(3)
     calibration.add(looked(0, None, "w", "w", voters=3))
     assert (calibration.pairs_wrong, calibration.pairs_same) == (1, 1)
@@ -143,7 +143,7 @@ def test_a_voter_that_is_silent_leaves_its_place_in_the_pair_to_the_next():
 
 
 def test_a_step_where_a_first_vote_was_wrong_is_kept():
-    """What every voter did there is kept by voter; the votes after the first are also pooled."""
+    """All votes on such a step are kept by voter; the votes after the first are also pooled."""
     first = "wrr"
     again = ["wrr", "xwr", "wwr", "rxw"]
     calibration = counted("rrr", first + "".join(again), voters=3)
@@ -157,20 +157,20 @@ def test_a_step_where_a_first_vote_was_wrong_is_kept():
 
 
 def test_a_step_whose_first_votes_were_all_right_is_not_kept():
-    """Trouble is counted by first votes alone: what comes later would be noticed only on steps looked at again."""
+    """Only first votes decide whether a step is kept: later errors are seen only on steps sampled again."""
     assert counted("rw", "rrww").troubles == []
 
 
-def test_a_trouble_tells_first_votes_from_later_ones():
-    """The first vote made the step noticed; only those after it say what the voter's chance is there."""
+def test_a_kept_step_separates_first_votes_from_later_ones():
+    """The first vote made the step noticed, so only later votes measure the voter's error rate there."""
     erred, other = VoterOnErrorStep(20, 5, True, 4), VoterOnErrorStep(25, 0, False, 0)
     assert (erred.later, erred.later_wrong, erred.chance) == (24, 4, 4.5 / 25)
     assert (other.later, other.later_wrong, other.chance) == (24, 0, 0.5 / 25)
     assert VoterOnErrorStep(0, 0, False, 0).later == 0
 
 
-def test_one_voter_alone_is_what_it_would_be_by_itself():
-    """`only` has the counts of one voter; each of its troubles is a step where any of the voters erred."""
+def test_only_has_the_counts_of_one_voter():
+    """`only` has the counts of one voter, whose kept steps are those where any voter erred."""
     calibration = counted("wr" + "wrrrxr", "rrrr", "rw" + "rwrwrr", voters=2)
     alone = calibration.only(1)
     assert alone.model == "sim/1"
@@ -183,8 +183,8 @@ def test_one_voter_alone_is_what_it_would_be_by_itself():
     assert len(calibration.voters) == 2
 
 
-def test_one_voter_alone_that_was_silent_where_another_erred_has_no_votes_there():
-    """A voter whose every sample of a troubled step was flagged has no right votes on it, not fewer than none."""
+def test_a_voter_without_votes_on_a_kept_step_has_counts_of_0():
+    """A voter with only flagged samples on a kept step has 0 right votes there, not fewer."""
     calibration = blank(2)
     calibration.add(looked(0, "w", None, "r", None, voters=2))
     (step,) = calibration.only(1).troubles
@@ -195,7 +195,7 @@ def test_one_voter_alone_that_was_silent_where_another_erred_has_no_votes_there(
 
 
 def test_an_estimate_is_its_counts_with_exact_intervals():
-    """p, v and tokens of a voter are shares of first samples and votes, with two-sided intervals at 99 %."""
+    """A voter's p, v and tokens are shares of first samples and votes, with two-sided 99 % intervals."""
     assert INTERVAL_CONFIDENCE == 0.99
     calibration = simulated(lambda _: [0.05], 3000, Random(1), v=0.9)
     voter, found = calibration.voters[0], voter_estimate(calibration, 0)
@@ -207,14 +207,14 @@ def test_an_estimate_is_its_counts_with_exact_intervals():
 
 
 def test_collisions_are_compared_with_what_independence_expects():
-    """Where errors fell independently of the step, votes * (1 - p)^2 collisions would be expected."""
+    """If errors were independent of the step, votes * (1 - p)^2 collisions would be expected."""
     found = voter_estimate(counted("ww", "wr", *["r"] * 8), 0)
     assert (found.collisions, found.same_wrong) == (1, 1)
     assert found.expected_collisions == pytest.approx(10 * 0.2**2)
 
 
 def test_a_wrong_choice_that_outvotes_the_right_one_makes_a_step_pathological():
-    """The share of such steps is that of those seen, over how probably one is noticed."""
+    """The share of such steps is the share seen, divided by the probability that one is noticed."""
     calibration = counted("w" + "w" * 20 + "r" * 4, "w" + "w" * 4 + "r" * 20, *["r"] * 98)
     bad = voter_estimate(calibration, 0).pathological
     assert bad.estimate == pytest.approx(0.01 / (20.5 / 25))
@@ -222,35 +222,35 @@ def test_a_wrong_choice_that_outvotes_the_right_one_makes_a_step_pathological():
 
 
 def test_without_such_a_step_an_upper_bound_is_what_is_left():
-    """A pilot that met none says so, and how many there may be: at least every second is noticed."""
+    """A pilot that saw none has an upper bound: at least every second one is noticed."""
     bad = voter_estimate(counted(*["r"] * 1000), 0).pathological
     assert (bad.estimate, bad.low) == (0.0, 0.0)
     assert bad.high == pytest.approx(interval(0, 1000, INTERVAL_CONFIDENCE)[1] / 0.5)
 
 
 def test_wrong_votes_that_scatter_make_no_step_pathological():
-    """Wrong votes that are most, but disagree with each other, do not elect any of them."""
+    """A majority of wrong votes for different choices elects none of them."""
     scattered = "w" + "".join(f"{letter}" for letter in "abcdefghijklmnop") + "r" * 8
     assert voter_estimate(counted(scattered, *["r"] * 9), 0).pathological.estimate == 0.0
 
 
-def test_voters_together_outvote_one_that_is_stubborn():
-    """A step that one of three gets wrong every time is pathological for it alone, not for all taking turns."""
+def test_voters_together_outvote_one_that_is_always_wrong():
+    """A step that one of three voters always gets wrong is pathological for it alone, not for all in turn."""
     calibration = counted("wrr" * (REPEAT_VOTES + 1), *["rrr"] * 9, voters=3)
     assert voter_estimate(calibration, 0).pathological.estimate > 0.1
     assert ensemble_estimate(calibration).pathological.estimate == 0.0
 
 
 def test_voters_together_have_the_mean_of_their_shares():
-    """The figures of the ensemble are sums over voters, and its name is all of theirs."""
+    """The ensemble's figures are sums over its voters, and its name has all of their names."""
     calibration = counted("wr" * 25, *["rr"] * 9, voters=2)
     together = ensemble_estimate(calibration)
     assert together.name == "sim/0 + sim/1"
     assert (together.votes, together.p.estimate) == (20, 0.95)
 
 
-def test_nothing_counted_is_nothing_known():
-    """An empty calibration has estimates, all of them as wide as can be."""
+def test_an_empty_calibration_has_the_widest_intervals():
+    """An empty calibration has estimates with intervals as wide as possible."""
     found = voter_estimate(blank(), 0)
     assert (found.votes, found.p.low, found.p.high, found.v.low, found.v.high) == (0, 0.0, 1.0, 0.0, 1.0)
     assert ensemble_estimate(blank(2)).expected_collisions == 0.0
@@ -258,8 +258,8 @@ def test_nothing_counted_is_nothing_known():
 
 
 @each(("stubborn", "low", "high"), [(lambda chance: chance.random() < 0.02, 0.7, 1.0), (lambda _: 0.02, 0.0, 0.2)])
-def test_errors_that_repeat_are_told_from_errors_that_scatter(stubborn, low, high):
-    """The chance to be wrong again is near 1 where the same steps fail every time, and near 1 - p where any does.
+def test_repeated_errors_are_distinguished_from_independent_ones(stubborn, low, high):
+    """The probability to err again is near 1 if the same steps always fail, and near 1 - p if any does.
 
     Seeded; at least 30 steps erred, and a share that far off has a chance below one in a million.
     """
@@ -287,7 +287,7 @@ def test_a_lead_is_more_than_chance_where_a_fair_coin_would_rarely_show_it():
 
 
 def test_a_step_is_noticed_where_any_voter_may_err():
-    """The chance to notice is one minus that of all first votes being right."""
+    """The probability that a step is noticed is one minus that of all first votes being right."""
     step = ErrorStep(0, (VoterOnErrorStep(12, 13, True, 12), VoterOnErrorStep(25, 0, False, 0)), 36, 12)
     assert noticed_probability(step, blank(2), (1.0, 1.0)) == pytest.approx(
         1.0 - (1.0 - 12.5 / 25.0) * (1.0 - 0.5 / 25.0)
@@ -295,6 +295,6 @@ def test_a_step_is_noticed_where_any_voter_may_err():
 
 
 def test_the_rest_of_a_share_is_the_other_share():
-    """Right and wrong shares add up to one at every end of the interval."""
+    """Right and wrong shares add up to one at both ends of the interval."""
     share = IntervalEstimate.of(3, 40)
     assert (share.rest.estimate, share.rest.low, share.rest.high) == (1.0 - 3 / 40, 1.0 - share.high, 1.0 - share.low)

@@ -1,4 +1,4 @@
-"""A calibration as a file: read back it is the same, and whatever else a file holds is refused in one line."""
+"""A calibration file is read back as it was written, and any other content is refused in one line."""
 
 import json
 from copy import deepcopy
@@ -23,7 +23,7 @@ logprobs = st.none() | st.floats(-5.0, 0.0)
 
 @st.composite
 def calibrations(draw):
-    """Any steps of one to three voters, with everything else about a pilot set to something."""
+    """Random steps of one to three voters, with all other fields of a pilot set."""
     voters = draw(st.integers(1, 3))
     calibration = blank(
         voters,
@@ -39,16 +39,16 @@ def calibrations(draw):
         asked_for=draw(st.integers(0, 5000)),
     )
     for number in range(draw(st.integers(0, 6))):
-        told = draw(st.lists(choices, min_size=voters, max_size=4 * voters))
+        said = draw(st.lists(choices, min_size=voters, max_size=4 * voters))
         seconds, logprob = draw(st.floats(0.0, 9.0)), draw(logprobs)
-        calibration.add(looked(number, *told, voters=voters, seconds=seconds, logprob=logprob))
+        calibration.add(looked(number, *said, voters=voters, seconds=seconds, logprob=logprob))
     return calibration
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(calibrations())
 def test_a_calibration_survives_being_written(calibration):
-    """What is read back from the JSON text equals what was written, in every count, whatever was counted."""
+    """The calibration read back from the JSON text equals the written one in every count."""
     text = json.dumps(calibration_json(calibration))
     assert calibration_from(strict_json(text)) == calibration
 
@@ -56,13 +56,13 @@ def test_a_calibration_survives_being_written(calibration):
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(calibrations(), st.integers(0, 2))
 def test_the_calibration_of_one_voter_survives_being_written(calibration, number):
-    """So does what `only` takes out of a calibration of several voters."""
+    """The same holds for the part of one voter that `only` returns."""
     alone = calibration.only(number % len(calibration.voters))
     assert calibration_from(strict_json(json.dumps(calibration_json(alone)))) == alone
 
 
-def test_a_file_goes_on_counting_as_if_it_had_never_been_written():
-    """Counting on from a calibration that was read gives what counting on in memory gives."""
+def test_counting_continues_after_reading_a_file():
+    """Counting after a file was read gives the same as counting on in memory."""
     kept = simulated(lambda _: [0.1], 200, Random(1))
     read = calibration_from(strict_json(json.dumps(calibration_json(kept))))
     for calibration in (kept, read):
@@ -70,8 +70,8 @@ def test_a_file_goes_on_counting_as_if_it_had_never_been_written():
     assert read == kept
 
 
-def test_the_figures_are_for_readers_and_never_read_back():
-    """What is computed from the counts may be missing or changed: counts alone decide."""
+def test_only_counts_are_read_back():
+    """Computed figures in the file may be missing or changed without effect."""
     data = whole()
     data["figures"] = "none"
     assert calibration_from(data) == calibration_from(whole())
@@ -87,7 +87,7 @@ def test_the_shipped_calibration_is_read():
 
 
 def test_a_calibration_is_written_whole_or_not_at_all(tmp_path):
-    """The file appears under its name only once it is whole; nothing else is left beside it."""
+    """The file gets its name only once it is complete, and no other file is left."""
     path = tmp_path / "cal.json"
     write_calibration(calibration_from(whole()), path)
     before = path.read_bytes()
@@ -107,7 +107,7 @@ TEXT = json.dumps(calibration_json(simulated(lambda _: [0.1, 0.05], 900, Random(
 
 
 def whole():
-    """The JSON data of a calibration of two voters with troubles and flags."""
+    """The JSON data of a calibration of two voters with errors and flags."""
     return json.loads(TEXT)
 
 
@@ -119,10 +119,10 @@ NO_COUNTS = (-1, 1.5, nan, inf, None, "5", True, [], {})
 
 
 def refused(data):
-    """Why data is refused, in one line."""
-    with pytest.raises(ValueError, match=r"\w") as told:
+    """The one line with which data is refused."""
+    with pytest.raises(ValueError, match=r"\w") as raised:
         calibration_from(data)
-    return one_line(told.value)
+    return one_line(raised.value)
 
 
 def changed(*path, to):
@@ -136,13 +136,13 @@ def changed(*path, to):
 
 
 def test_the_unchanged_data_is_read():
-    """What the tests below change is a calibration before that."""
+    """The data that the tests below change is a valid calibration."""
     assert calibration_from(whole()).steps > 0
 
 
 @each("name", REQUIRED)
 def test_no_part_may_be_missing(name):
-    """Each part of a calibration is needed; a file without it is refused."""
+    """A file without any one part of a calibration is refused."""
     data = whole()
     del data[name]
     refused(data)
@@ -150,7 +150,7 @@ def test_no_part_may_be_missing(name):
 
 @each("name", VOTER)
 def test_no_part_of_a_voter_may_be_missing(name):
-    """The same for each part of a voter's counts."""
+    """A file without any one part of a voter's counts is refused."""
     data = whole()
     del data["voters"][1][name]
     refused(data)
@@ -158,7 +158,7 @@ def test_no_part_of_a_voter_may_be_missing(name):
 
 @each("data", [None, [], {}, "calibration", 7, True, nan, [{}], {"steps": 3}])
 def test_other_data_is_no_calibration(data):
-    """Anything that does not say that it is a calibration gets an error that says how to make one."""
+    """Data that does not name itself a calibration gets an error that says how to make one."""
     assert "unerring calibrate" in refused(data)
 
 
@@ -170,15 +170,15 @@ def test_another_version_is_named(version):
 
 @each("name", COUNTS)
 @each("value", NO_COUNTS, ids=repr)
-def test_what_is_no_count_is_refused(name, value):
-    """Negative numbers, fractions, NaN and other types are no counts."""
+def test_an_invalid_count_is_refused(name, value):
+    """Negative numbers, fractions, NaN and other types are refused."""
     refused(changed(name, to=value))
 
 
 @each("name", VOTER_COUNTS)
 @each("value", NO_COUNTS, ids=repr)
-def test_what_is_no_count_of_a_voter_is_refused(name, value):
-    """The same for the counts of a voter."""
+def test_an_invalid_count_of_a_voter_is_refused(name, value):
+    """The same holds for the counts of a voter."""
     refused(changed("voters", 0, name, to=value))
 
 
@@ -242,8 +242,8 @@ OTHER = {
 
 
 @each("data", OTHER.values(), ids=OTHER)
-def test_what_could_not_have_been_counted_is_refused(data):
-    """Each part that is of another form, or contradicts the others, makes the whole unusable: a plan is made of it."""
+def test_inconsistent_counts_are_refused(data):
+    """A part of a wrong form, or one that contradicts the others, makes the file unusable for plans."""
     assert len(refused(data)) < 200
 
 
@@ -268,29 +268,29 @@ def test_what_could_not_have_been_counted_is_refused(data):
     ids=range(14),
 )
 def test_a_file_of_something_else_is_one_line(tmp_path, content):
-    """Whatever bytes a file holds, it is an InputError that names the file in one line, never a traceback."""
+    """Any other bytes are an InputError that names the file in one line, without a traceback."""
     path = tmp_path / "cal.json"
     path.write_bytes(content)
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as raised:
         read_calibration(path)
-    assert len(one_line(told.value)) < 400
+    assert len(one_line(raised.value)) < 400
 
 
 @each("path", ["no/such/file.json", "."])
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path, monkeypatch, path):
-    """So is a file that is not there, and a folder."""
+    """A missing file or a folder is an InputError in one line."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as raised:
         read_calibration(Path(path))
-    assert "cannot read" in one_line(told.value)
+    assert "cannot read" in one_line(raised.value)
 
 
 def test_a_file_that_was_cut_is_one_line(tmp_path):
-    """A calibration cut anywhere is refused: only whole ones are read."""
+    """A calibration cut anywhere is refused."""
     text = json.dumps(whole())
     path = tmp_path / "cal.json"
     for length in range(0, len(text) - 1, len(text) // 40):
         path.write_text(text[:length])
-        with pytest.raises(InputError) as told:
+        with pytest.raises(InputError) as raised:
             read_calibration(path)
-        one_line(told.value)
+        one_line(raised.value)

@@ -1,4 +1,4 @@
-"""What a plan costs, against runs that are simulated vote by vote: samples, calls, tokens, dollars, hours."""
+"""A plan's costs, compared with runs simulated vote by vote: samples, calls, tokens, dollars, hours."""
 
 import random
 from dataclasses import replace
@@ -25,7 +25,7 @@ SHARED = CallMode(shared_prompt=True)
 
 @cache
 def simulated_runs():
-    """(samples, calls) of 400 runs: each round asks with one call for the votes a race lacks, and again for flags."""
+    """(samples, calls) of 400 runs; each round asks for its missing votes in one call, and again after flags."""
     draw, runs = random.Random(11), []
     for _ in range(400):
         samples = calls = 0
@@ -42,7 +42,7 @@ def simulated_runs():
 
 
 def test_the_expected_samples_are_those_of_simulated_runs():
-    """Over 400 seeded runs the mean of the samples is within 5 standard errors of the bill's (1 seed in a million)."""
+    """Over 400 seeded runs the mean of samples is within 5 standard errors of the bill's (1 seed in a million)."""
     expected = expected_bill(RACES, JOB, TERMS).samples
     samples = [run[0] for run in simulated_runs()]
     deviation = (expected.most - expected.expected) / 2.3263
@@ -61,7 +61,7 @@ def test_runs_stay_below_what_a_bill_calls_most_in_99_of_100():
 
 
 def test_calls_for_several_samples_are_no_more_than_billed():
-    """A bill with n samples a prompt is not below what rounds of calls come to, and well below one call a sample."""
+    """A bill with n samples a prompt is at least that of rounds of calls, and far below one call a sample."""
     plain, shared = expected_bill(RACES, JOB, TERMS), expected_bill(RACES, JOB, TERMS, SHARED)
     calls = sum(calls for _, calls in simulated_runs()) / 400.0
     billed = shared.input_tokens.expected / 100.0
@@ -71,7 +71,7 @@ def test_calls_for_several_samples_are_no_more_than_billed():
 
 
 def test_a_vote_takes_a_sample_for_every_flag_too():
-    """Samples are votes over v, and tokens and dollars follow from them."""
+    """Samples are votes divided by v, and tokens and dollars follow from them."""
     made = expected_bill(RACES, JOB, TERMS)
     assert made.samples.expected == pytest.approx(JOB.steps * RACES.votes / 0.8)
     assert made.input_tokens.expected == pytest.approx(100.0 * made.samples.expected)
@@ -81,13 +81,13 @@ def test_a_vote_takes_a_sample_for_every_flag_too():
 
 
 def test_nothing_varies_where_every_vote_is_right_and_unflagged():
-    """With p = v = 1 the most is what is expected: one sample a step."""
+    """With p = v = 1 the maximum equals the expectation: one sample a step."""
     certain = margin_plan(stated_assumptions(1.0), JOB)
     assert expected_bill(certain, JOB, replace(TERMS, v=1.0)).samples == ExpectedAmount(200.0, 200.0)
 
 
 def test_a_batch_costs_half_and_decides_the_same():
-    """The price of a batch halves dollars, and nothing else."""
+    """The batch price halves the dollars and changes nothing else."""
     plain, batch = expected_bill(RACES, JOB, TERMS), expected_bill(RACES, JOB, TERMS, CallMode(batch=True))
     assert batch.dollars.expected == pytest.approx(plain.dollars.expected / 2.0)
     assert batch.dollars.most == pytest.approx(plain.dollars.most / 2.0)
@@ -95,7 +95,7 @@ def test_a_batch_costs_half_and_decides_the_same():
 
 
 def test_subtasks_of_several_steps_are_fewer():
-    """The chain's subtasks are its steps over m, and each costs a race."""
+    """A chain has steps / m subtasks, and each costs a race."""
     job = PlannedJob(200, m=2)
     found = margin_plan(stated_assumptions(0.95), job)
     assert expected_bill(found, job, SampleCost()).samples.expected == pytest.approx(100.0 * found.votes)
@@ -103,7 +103,7 @@ def test_subtasks_of_several_steps_are_fewer():
 
 @each("unknown", ["input_tokens", "output_tokens", "price"])
 def test_dollars_are_unknown_where_any_part_is(unknown):
-    """Without tokens or price there are no dollars, while everything that is known stays."""
+    """Without tokens or price, dollars are None, while everything known stays."""
     made = expected_bill(RACES, JOB, replace(TERMS, **{unknown: None}))
     assert made.dollars is None
     assert made.samples == expected_bill(RACES, JOB, TERMS).samples
@@ -117,7 +117,7 @@ def test_hours_are_unknown_without_a_latency():
 
 
 def test_what_is_free_costs_nothing_also_with_unknown_tokens():
-    """A price of nothing is nothing, whatever the tokens."""
+    """A price of 0 costs 0 for any tokens, known or not."""
     free = SampleCost(price=Price(0.0, 0.0))
     assert expected_bill(RACES, JOB, free).dollars == ExpectedAmount(0.0, 0.0)
     assert expected_bill(RACES, JOB, replace(free, price=None)).dollars is None
@@ -125,11 +125,11 @@ def test_what_is_free_costs_nothing_also_with_unknown_tokens():
 
 @each("dollars", [-1.0, float("nan"), float("inf"), 10**400, 1e300, True, None, "1"])
 def test_a_price_that_is_no_number_of_dollars_is_refused(dollars):
-    """Prices are numbers from 0 up, and no larger than makes sense; the message is one line."""
+    """Prices are numbers from 0 to a plausible maximum; the message is one line."""
     for parts in ((dollars, 1.0), (1.0, dollars)):
-        with pytest.raises(InputError, match="price") as told:
+        with pytest.raises(InputError, match="price") as raised:
             Price(*parts)
-        assert len(one_line(told.value)) < 200
+        assert len(one_line(raised.value)) < 200
 
 
 def test_a_price_of_one_part_alone_counts():

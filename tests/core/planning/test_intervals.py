@@ -1,4 +1,4 @@
-"""Exact intervals of a counted share, against scipy and against their own definition."""
+"""Exact intervals of a counted share, compared with scipy and with their own definition."""
 
 from math import inf, nan
 
@@ -16,7 +16,7 @@ CONFIDENCES = (0.5, 0.9, 0.95, 0.975, 0.999999)
 
 
 def counts(trials):
-    """Nothing, all, and what lies between, at both ends and in the middle."""
+    """Counts of 0, all, and some between, near both ends and in the middle."""
     few = {0, 1, 2, 3, trials // 1000, trials // 100, trials // 3, trials // 2}
     return sorted({count for one in few for count in (one, trials - one) if 0 <= count <= trials})
 
@@ -32,7 +32,7 @@ def test_the_upper_bound_is_the_quantile_of_a_beta_distribution(trials, confiden
 
 @each("trials", TRIALS)
 def test_each_end_of_an_interval_is_missed_with_half(trials):
-    """The two-sided interval has scipy's quantiles as its ends, to eight digits also where the lower one is tiny."""
+    """The ends of the two-sided interval are scipy's quantiles to eight digits, also for tiny lower ends."""
     for count in counts(trials):
         low, high = interval(count, trials)
         expected = stats.beta.ppf(0.025, count, trials - count + 1) if count else 0.0
@@ -44,7 +44,7 @@ def test_each_end_of_an_interval_is_missed_with_half(trials):
 
 @each(("a", "b"), [(0.5, 0.5), (1, 1), (1, 7), (3, 2), (0.01, 30), (400, 2), (2e3, 3e5), (5e5, 5e5)])
 def test_the_incomplete_beta_function_is_scipys(a, b):
-    """The regularized incomplete beta function equals scipy's on a grid of places, and also far out in the tails."""
+    """The regularized incomplete beta function equals scipy's on a grid, and far out in the tails."""
     middle = a / (a + b)
     width = (middle * (1.0 - middle) / (a + b + 1.0)) ** 0.5
     places = [middle + width * far / 4.0 for far in range(-20, 21)] + [1e-9, 1e-4, 0.25, 0.5, 0.75, 1.0 - 1e-9]
@@ -53,7 +53,7 @@ def test_the_incomplete_beta_function_is_scipys(a, b):
 
 
 def test_the_incomplete_beta_function_ends_at_0_and_1():
-    """Beyond the ends of the unit interval it is 0 and 1."""
+    """Outside the unit interval it is 0 and 1."""
     assert [beta_cdf(x, 2.0, 3.0) for x in (-1.0, 0.0, 1.0, 2.0)] == [0.0, 0.0, 1.0, 1.0]
 
 
@@ -64,7 +64,7 @@ def test_the_logarithm_of_the_beta_function_is_scipys(a, b):
 
 
 def missed(share, trials, confidence):
-    """The exact chance that the upper bound of a count lies below the true share: its coverage, the other way round.
+    """The exact probability that the upper bound of a count is below the true share: one minus its coverage.
 
     Bounds rise with the count, so those that miss are the lowest counts.
     """
@@ -81,14 +81,14 @@ def missed(share, trials, confidence):
 @settings(max_examples=60, deadline=None)
 @given(st.floats(0.0, 1.0), st.integers(1, 3000), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
 def test_an_upper_bound_covers_the_true_share_as_often_as_it_says(share, trials, confidence):
-    """For every true share and number of trials the bound is above it with the given confidence, by an exact sum."""
+    """For every true share and number of trials, the exact coverage is at least the stated confidence."""
     assert missed(share, trials, confidence) <= 1.0 - confidence + 1e-9
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.01, 0.999))
 def test_intervals_hold_what_was_seen_and_mirror_each_other(counted, confidence):
-    """An interval holds the share that was seen, and that of the others is the same one turned round."""
+    """An interval holds the observed share, and the complement has the mirrored interval."""
     count, trials = counted
     low, high = interval(count, trials, confidence)
     assert 0.0 <= low <= count / trials <= high <= 1.0
@@ -107,13 +107,13 @@ def test_more_successes_never_lower_a_bound(count, trials):
 
 
 def test_without_trials_every_share_is_possible():
-    """Nothing of nothing leaves everything from 0 to 1."""
+    """Without trials the interval is 0 to 1."""
     assert (upper_bound(0, 0), interval(0, 0)) == (1.0, (0.0, 1.0))
 
 
 @each(("count", "trials"), [(-1, 5), (6, 5), (nan, 5), (1, nan), (inf, 5), (-1, -1)])
-def test_what_is_no_share_is_refused(count, trials):
-    """A count below 0 or above the trials, or that is no number, is an InputError of every function."""
+def test_an_invalid_share_is_refused(count, trials):
+    """A count below 0, above the trials or not a number is an InputError of every function."""
     for asked in (upper_bound, interval):
         with pytest.raises(InputError, match="no share"):
             asked(count, trials)
@@ -121,7 +121,7 @@ def test_what_is_no_share_is_refused(count, trials):
 
 @each("confidence", [0.0, 1.0, -0.1, 1.5, nan, inf])
 def test_a_confidence_that_is_no_probability_is_refused(confidence):
-    """A confidence must lie strictly between 0 and 1, also where the count is an extreme one."""
+    """A confidence lies strictly between 0 and 1, also for extreme counts."""
     for count in (0, 3, 5):
         for asked in (upper_bound, interval):
             with pytest.raises(InputError, match="confidence"):

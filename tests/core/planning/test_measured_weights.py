@@ -1,4 +1,4 @@
-"""What a pilot's counts say of a voter: one stubborn step is enough for the voter to be heard twice and no more."""
+"""Weights from a pilot's counts: one step on which a voter was always wrong limits it to two votes."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -16,7 +16,7 @@ BY_ANOTHER = VoterOnErrorStep(right=0, wrong=24, first_wrong=False, rival=24)  #
 
 
 def pilot_of(*troubles, bins=None):
-    """A calibration of one voter with 3,000 first votes, whose wrong ones fell on these steps."""
+    """A calibration of one voter with 3,000 first votes, whose wrong ones are on these steps."""
     wrong = sum(one.first_wrong for one in troubles)
     voter = VoterCount("sim", steps=3000, votes=3000, wrong=wrong)
     voter.bins = bins or [*([0, 0] for _ in LOGPROB_EDGES), [0, 0], [3000 - wrong, wrong]]
@@ -29,7 +29,7 @@ def weights(*troubles):
     return voter_bins.weights
 
 
-def test_one_stubborn_step_among_many_scattered_ones_limits_the_voter_to_two_votes():
+def test_one_step_of_repeated_errors_limits_the_voter_to_two_votes():
     """The worst step decides, not the best or the usual one: a voter that is wrong without end somewhere is not heard
     without end, however many of its other errors scatter."""
     scattered = weights(*[SCATTERED] * MIN_ERROR_STEPS)
@@ -43,7 +43,7 @@ def test_one_stubborn_step_among_many_scattered_ones_limits_the_voter_to_two_vot
 
 
 def test_a_further_vote_counts_what_the_worst_step_leaves_it():
-    """Where errors scatter, the weight of a further vote is that of the step with the most later errors."""
+    """If errors are independent, a further vote's weight comes from the step with the most later errors."""
     mixed = weights(*[SCATTERED] * MIN_ERROR_STEPS, UNLUCKY)
     assert (
         mixed.repeat == weights(*[UNLUCKY] * MIN_ERROR_STEPS).repeat < weights(*[SCATTERED] * MIN_ERROR_STEPS).repeat
@@ -52,7 +52,7 @@ def test_a_further_vote_counts_what_the_worst_step_leaves_it():
 
 
 def test_a_step_that_is_wrong_on_half_of_its_later_votes_is_stubborn():
-    """From a chance of 1/2 on, further votes would move nothing or mislead: the voter is heard twice."""
+    """From a probability of 1/2 on, further votes would move nothing or mislead: the voter gets two votes."""
     half = VoterOnErrorStep(right=12, wrong=13, first_wrong=True, rival=12)  # 12 of 24 later votes: (12 + 0.5) / 25
     assert half.chance == 0.5
     assert weights(*[SCATTERED] * MIN_ERROR_STEPS, half).repeat == 0
@@ -60,16 +60,19 @@ def test_a_step_that_is_wrong_on_half_of_its_later_votes_is_stubborn():
 
 
 @each("count", [0, 1, MIN_ERROR_STEPS - 1])
-def test_too_few_errors_do_not_say_that_errors_scatter(count):
-    """With fewer steps than ENOUGH the next one may be stubborn: the voter is heard twice at most."""
+def test_too_few_errors_do_not_show_independence(count):
+    """With fewer than ENOUGH steps the next may always be wrong, so the voter gets two votes at most."""
     assert weights(*[SCATTERED] * count).repeat == 0
     assert weights(*[SCATTERED] * MIN_ERROR_STEPS).repeat > 0
 
 
 @each("other", [SEEN_ONCE, BY_ANOTHER], ids=lambda one: f"{one}")
 def test_steps_that_say_nothing_of_a_voters_errors_are_not_counted(other):
-    """A wrong vote that was never followed by another, and a step where another voter was wrong first, tell nothing
-    of how this voter's errors repeat: they neither make up ENOUGH steps nor count as stubborn ones."""
+    """Steps that do not show whether a voter's errors repeat are not counted.
+
+    These are steps whose wrong vote was never followed by another, and steps where another voter was wrong first: they
+    neither make up ENOUGH steps nor count as always wrong.
+    """
     assert weights(*[SCATTERED] * (MIN_ERROR_STEPS - 1), other).repeat == 0
     scattered = pilot_of(*[SCATTERED] * MIN_ERROR_STEPS)
     scattered.troubles.append(ErrorStep(MIN_ERROR_STEPS, (other,), other.later_right, other.rival))
@@ -78,7 +81,7 @@ def test_steps_that_say_nothing_of_a_voters_errors_are_not_counted(other):
 
 
 def test_surer_votes_never_weigh_less():
-    """Chances to err fall from bin to bin of log-probability; neighbours that do not are pooled, and no others."""
+    """Error rates fall with rising log-probability; neighbouring bins that violate it are pooled, and no others."""
     bins = [[0, 0] for _ in range(len(LOGPROB_EDGES) + 2)]
     bins[2], bins[4], bins[6], bins[9] = [80, 20], [85, 15], [70, 30], [900, 1]
     (voter_bins,) = measured_bins(pilot_of(*[SCATTERED] * MIN_ERROR_STEPS, bins=bins))
@@ -90,7 +93,7 @@ def test_surer_votes_never_weigh_less():
 
 
 def test_without_log_probabilities_there_is_one_bin():
-    """Votes that all lie in the last bin, which has none, weigh the same and no edges part them."""
+    """If all votes are in the last bin, for no log-probability, they weigh the same and there are no edges."""
     (voter_bins,) = measured_bins(pilot_of(*[SCATTERED] * MIN_ERROR_STEPS))
     assert (voter_bins.right, voter_bins.wrong, len(voter_bins.weights.bins)) == ((1.0,), (1.0,), 1)
     assert weights_of(["sim"], [voter_bins]).edges == ()

@@ -1,4 +1,4 @@
-"""Plans as they are shown: the paper's table, what they cost, and what the same votes could cost."""
+"""Plans as they are shown: the paper's table, costs, and the costs of the same votes by other ways of asking."""
 
 import json
 from dataclasses import replace
@@ -33,11 +33,11 @@ MINI_PRICE = Price(0.40, 1.60)
 
 @each("row", PAPER.values(), ids=PAPER)
 def test_a_plan_has_the_k_of_the_papers_table(row):
-    """From a row's error rate, plan and paper's formula both have the k that stands there."""
+    """From a row's error rate, the plan and the paper's formula both have the table's k."""
     wrong, *_, k, _ = row
-    told = plan_model(stated_assumptions(1.0 - wrong), PlannedJob(MILLION, 0.95)).json
-    assert (told["plan"]["k"], told["paper"]["k"]) == (k, k)
-    assert told["plan"]["success"] >= 0.95
+    data = plan_model(stated_assumptions(1.0 - wrong), PlannedJob(MILLION, 0.95)).json
+    assert (data["plan"]["k"], data["paper"]["k"]) == (k, k)
+    assert data["plan"]["success"] >= 0.95
 
 
 @each("row", PAPER.values(), ids=PAPER)
@@ -45,27 +45,27 @@ def test_a_plan_costs_what_the_papers_table_says(row):
     """With 580 input tokens a call at list price, dollars are within 5 % of the paper's."""
     wrong, read, written, tokens, _, thousands = row
     assumed = stated_assumptions(1.0 - wrong, input_tokens=580, output_tokens=tokens)
-    told = plan_model(assumed, PlannedJob(MILLION, 0.95), PlanRequest(price=Price(read, written))).json
-    assert told["paper"]["dollars"] == pytest.approx(1000 * thousands, rel=0.05)
-    assert told["plan"]["dollars"] == pytest.approx(1000 * thousands, rel=0.05)
+    data = plan_model(assumed, PlannedJob(MILLION, 0.95), PlanRequest(price=Price(read, written))).json
+    assert data["paper"]["dollars"] == pytest.approx(1000 * thousands, rel=0.05)
+    assert data["plan"]["dollars"] == pytest.approx(1000 * thousands, rel=0.05)
 
 
 def test_a_model_that_is_always_wrong_has_no_plan():
     """The paper's last row, llama-3.2-3B, is refused with the reason."""
-    with pytest.raises(NoKCanHelp) as told:
+    with pytest.raises(NoKCanHelp) as raised:
         plan_model(stated_assumptions(0.0), PlannedJob(MILLION, 0.95))
-    assert "right with probability 0," in one_line(told.value)
+    assert "right with probability 0," in one_line(raised.value)
 
 
 @each("wanted", [{"rule": "majority"}, {"concurrency": 0}, {"concurrency": -3}], ids=str)
-def test_a_wish_that_cannot_be_is_refused(wanted):
-    """There are two rules, and at least one sample is in flight."""
+def test_an_impossible_request_is_refused(wanted):
+    """An unknown rule and less than one sample in flight are refused."""
     with pytest.raises(InputError):
         PlanRequest(**wanted)
 
 
-def test_what_is_given_by_hand_is_taken_from_its_least_to_its_largest_value():
-    """The share of samples without a flag is 1e-9 at least, ends included; what is below, or above 1, is refused."""
+def test_figures_given_by_hand_are_taken_in_their_range():
+    """The share of samples without a flag is 1e-9 to 1, ends included; other values are refused."""
     assert stated_assumptions(0.9, 1e-9).v == 1e-9
     assert stated_assumptions(0.9, 1.0).v == 1.0
     for v in (0.0, 0.99e-9, 1.01):
@@ -77,7 +77,7 @@ def test_what_is_given_by_hand_is_taken_from_its_least_to_its_largest_value():
 @each(("steps", "m"), [(1, 1), (10**6, 1), (10**18, 1), (10**18, 10**6), (10**18, 10**18)])
 @each("target", [5e-324, 0.5, 1.0 - 2.0**-53])
 def test_extreme_figures_have_a_plan_or_a_reason(p, steps, m, target):
-    """The nearer p is to 1/2 or to 1, and the longer the chain: the same, and all that is shown are numbers."""
+    """P near 1/2 or near 1 and long chains have a plan or a reason, and all figures shown are numbers."""
     try:
         found = plan_model(
             stated_assumptions(p, 1e-9, 1e12, 1e12, 1e12),
@@ -95,7 +95,7 @@ def test_extreme_figures_have_a_plan_or_a_reason(p, steps, m, target):
 @each("steps", [1, 2, 10, 10**15, 10**400], ids=["1", "2", "10", "10^15", "10^400"])
 @each("target", [1e-17, 1e-9, 0.3, 0.5, 0.95, 1.0 - 2.0**-53])
 def test_every_job_has_a_plan_or_a_reason(rule, steps, target):
-    """Short chains with weak targets, long ones with strong ones: a plan that reaches the target, or an InputError."""
+    """Short chains with weak targets and long ones with strong targets have a plan that reaches it, or an error."""
     try:
         job = PlannedJob(steps, target)
         found = plan_model(stated_assumptions(0.9), job, PlanRequest(rule))
@@ -109,38 +109,38 @@ def test_every_job_has_a_plan_or_a_reason(rule, steps, target):
 
 
 def test_an_unknown_price_is_unknown_and_not_nothing():
-    """Without a price, or without token counts, dollars are None everywhere in the plan."""
+    """Without a price or token counts, all dollars of the plan are None."""
     for assumed, price in [
         (MINI, None),
         (stated_assumptions(0.9978), MINI_PRICE),
         (stated_assumptions(0.99, output_tokens=5), MINI_PRICE),
     ]:
-        told = plan_model(assumed, PlannedJob(MILLION), PlanRequest(price=price)).json
-        found = [told["plan"]["dollars"], told["plan"]["dollars_most"], told["paper"]["dollars"]]
-        assert found + [way["dollars"] for way in told["ways"]] == [None] * (3 + len(told["ways"]))
+        data = plan_model(assumed, PlannedJob(MILLION), PlanRequest(price=price)).json
+        found = [data["plan"]["dollars"], data["plan"]["dollars_most"], data["paper"]["dollars"]]
+        assert found + [way["dollars"] for way in data["ways"]] == [None] * (3 + len(data["ways"]))
 
 
 def test_a_model_that_is_free_costs_nothing_whatever_its_tokens():
-    """A price of nothing makes dollars 0, also where tokens are unknown."""
-    told = plan_model(stated_assumptions(0.99), PlannedJob(1000), PlanRequest(price=Price(0.0, 0.0))).json
-    assert (told["plan"]["dollars"], told["paper"]["dollars"]) == (0.0, 0.0)
+    """A price of 0 makes dollars 0, also if tokens are unknown."""
+    data = plan_model(stated_assumptions(0.99), PlannedJob(1000), PlanRequest(price=Price(0.0, 0.0))).json
+    assert (data["plan"]["dollars"], data["paper"]["dollars"]) == (0.0, 0.0)
 
 
-def cheapest(told):
-    return min(told["ways"], key=lambda way: way["dollars"])
+def cheapest(data):
+    return min(data["ways"], key=lambda way: way["dollars"])
 
 
 def test_n_samples_a_prompt_and_a_batch_halve_the_papers_bill():
-    """At the paper's figures of gpt-4.1-mini, its run of $3.5K is planned for half of that at most."""
-    told = plan_model(MINI, PlannedJob(MILLION, 0.95), PlanRequest(price=MINI_PRICE)).json
-    best = cheapest(told)
+    """With the paper's figures of gpt-4.1-mini, its run of $3.5K is planned for at most half of that."""
+    data = plan_model(MINI, PlannedJob(MILLION, 0.95), PlanRequest(price=MINI_PRICE)).json
+    best = cheapest(data)
     assert (best["shared_prompt"], best["batch"]) == (True, True)
     assert best["dollars"] <= 3500.0 / 2.0
-    assert told["plan"]["dollars"] == pytest.approx(3500.0, rel=0.05)
+    assert data["plan"]["dollars"] == pytest.approx(3500.0, rel=0.05)
 
 
 def runs(p, margin, steps, n, draw):
-    """Errors and votes of n runs, by walking how many races of each stand at which lead, exactly."""
+    """Errors and votes of n runs, from exact counts of how many races have each lead."""
     at = np.zeros((n, 2 * margin + 1), dtype=np.int64)
     at[:, margin] = steps
     lost, votes = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
@@ -157,11 +157,11 @@ def runs(p, margin, steps, n, draw):
 
 @each("rule", PLANNED_RULES)
 def test_two_hundred_simulated_runs_at_half_the_cost_are_nearly_all_without_an_error(rule):
-    """Of 200 runs of 1,048,575 steps under the plan, 95 % at least decide every step rightly.
+    """Of 200 planned runs of 1,048,575 steps, at least 95 % decide every step rightly. Seeded.
 
-    Seeded. How samples are asked for changes no vote, so the cheapest way has the races of its rule. By the exact
-    chance of success, 0.989, fewer than 190 good runs come up for one seed in 10,000; the mean of the votes is within
-    5 standard errors of the plan's.
+    How samples are asked for changes no vote, so the cheapest way has the races of its rule. By the exact chance of
+    success, 0.989, fewer than 190 good runs come up for one seed in 10,000; the mean of the votes is within 5 standard
+    errors of the plan's.
     """
     found = plan_model(MINI, PlannedJob(MILLION, 0.95), PlanRequest(rule, MINI_PRICE))
     lost, votes = runs(0.9978, found.races.rule.lacking(0, 0), MILLION, 200, np.random.default_rng(2025))
@@ -171,33 +171,33 @@ def test_two_hundred_simulated_runs_at_half_the_cost_are_nearly_all_without_an_e
     assert abs(votes.mean() - expected) < 5.0 * error + 1e-6 * expected
 
 
-def test_every_way_is_told_for_every_rule_that_has_a_plan():
-    """Plain, n samples a prompt, batch, and both; the first is the plan's own cost."""
-    told = plan_model(MINI, PlannedJob(MILLION), PlanRequest(price=MINI_PRICE)).json
-    assert [(way["shared_prompt"], way["batch"]) for way in told["ways"]] == 2 * [
+def test_every_rule_with_a_plan_has_all_ways_of_asking():
+    """These are plain, n samples a prompt, batch, and both; the first has the plan's own cost."""
+    data = plan_model(MINI, PlannedJob(MILLION), PlanRequest(price=MINI_PRICE)).json
+    assert [(way["shared_prompt"], way["batch"]) for way in data["ways"]] == 2 * [
         (False, False),
         (True, False),
         (False, True),
         (True, True),
     ]
-    assert told["ways"][0]["dollars"] == told["plan"]["dollars"]
-    assert told["ways"][2]["dollars"] == pytest.approx(told["plan"]["dollars"] / 2.0)
+    assert data["ways"][0]["dollars"] == data["plan"]["dollars"]
+    assert data["ways"][2]["dollars"] == pytest.approx(data["plan"]["dollars"] / 2.0)
 
 
-def test_the_rule_that_is_wished_for_is_the_plan():
-    """The other rule is shown beside it; where only the other has a plan, the wish is refused."""
+def test_the_requested_rule_is_the_plan():
+    """The other rule is shown too; if only the other has a plan, the request is refused."""
     for rule in PLANNED_RULES:
-        told = plan_model(MINI, PlannedJob(MILLION), PlanRequest(rule)).json
-        assert told["plan"]["rule"].startswith(rule)
+        data = plan_model(MINI, PlannedJob(MILLION), PlanRequest(rule)).json
+        assert data["plan"]["rule"].startswith(rule)
         others = [one for one in PLANNED_RULES if one != rule]
-        assert [one["rule"].split()[0] for one in told["rules"]] == [rule, *others]
+        assert [one["rule"].split()[0] for one in data["rules"]] == [rule, *others]
     with pytest.raises(NoKCanHelp, match="log-odds"):
         plan_model(replace(MINI, voter_bins=()), PlannedJob(MILLION), PlanRequest("log-odds"))
     assert len(plan_model(replace(MINI, voter_bins=()), PlannedJob(MILLION)).json["rules"]) == 1
 
 
 def test_models_are_ranked_by_what_the_whole_job_costs():
-    """A cheap model that errs often may cost more in the end; unknown prices come last, fewest samples first."""
+    """A cheap model that errs often may cost more in total; unknown prices come last, by number of samples."""
     job = PlannedJob(MILLION)
 
     def plan_of(p, price, name):
@@ -219,7 +219,7 @@ def test_models_are_ranked_by_what_the_whole_job_costs():
 
 
 def test_the_time_is_that_of_as_many_samples_as_were_asked_for():
-    """Ten samples in flight take a tenth of the time of one, where the latency was given by hand."""
+    """With a latency given by hand, ten samples in flight take a tenth of the time of one."""
     assumed, job = stated_assumptions(0.99, latency=2.0), PlannedJob(1000)
     one, ten = (plan_model(assumed, job, PlanRequest(concurrency=n)).json for n in (1, 10))
     assert one["plan"]["hours"] == pytest.approx(one["plan"]["samples"]["expected"] * 2.0 / 3600.0)
@@ -227,7 +227,7 @@ def test_the_time_is_that_of_as_many_samples_as_were_asked_for():
 
 
 def test_no_more_samples_are_taken_to_be_as_fast_than_were_measured():
-    """A latency that was measured with 8 samples in flight says nothing of 100, and 8 are what it is shown for."""
+    """A latency measured with 8 samples in flight holds for at most 8, so the time is that of 8, not of 100."""
     assumed = replace(stated_assumptions(0.99, latency=2.0), at_once=8)
     several = [plan_model(assumed, PlannedJob(1000), PlanRequest(concurrency=n)).json for n in (None, 4, 8, 100)]
     assert [one["concurrency"] for one in several] == [8, 4, 8, 8]
@@ -235,7 +235,7 @@ def test_no_more_samples_are_taken_to_be_as_fast_than_were_measured():
 
 
 def test_a_journal_keeps_what_a_certificate_needs_of_a_plan():
-    """Rule, target, success, votes, the interval of every voter's p, and the band of dissent."""
+    """It keeps rule, target, success, votes, the interval of every voter's p, and the band of dissent."""
     assumed, job = measured_assumptions(simulated(lambda _: [0.01], 2000, Random(8))), PlannedJob(100_000)
     races = margin_plan(assumed, job)
     kept = plan_entry(assumed, races, job)

@@ -1,4 +1,4 @@
-"""Planning: the smallest margin that reaches a target, by figures given by hand and by what a pilot leaves open."""
+"""Planning: the smallest margin that reaches a target, from figures given by hand and from a pilot."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -32,7 +32,7 @@ MILLION = 2**20 - 1
 @settings(max_examples=150, deadline=None)
 @for_all(st.floats(0.55, 1.0), st.integers(3, 10**12), st.floats(0.01, 0.999), st.integers(1, 3))
 def test_one_p_for_every_step_gives_the_papers_k(p, steps, target, m):
-    """Where the same p holds on every step, the plan is the paper's formula, and its promises are kept."""
+    """If p is the same on every step, the plan is the paper's formula, and its promises hold."""
     job, root = PlannedJob(steps, target, m), p ** (1.0 / m)
     found = margin_plan(stated_assumptions(root), job)
     k = odds.k_min(root, steps, target, m)
@@ -44,7 +44,7 @@ def test_one_p_for_every_step_gives_the_papers_k(p, steps, target, m):
 
 
 def test_perfect_votes_need_a_single_one():
-    """At p = 1 the plan is k = 1: one vote a step, no dissent, certain success."""
+    """At p = 1 the plan is k = 1: one vote a step, no dissent, success 1."""
     found = margin_plan(stated_assumptions(1.0), PlannedJob(MILLION))
     assert (found.rule, found.votes, found.dissent, found.success(PlannedJob(MILLION))) == (AheadBy(1), 1.0, 0.0, 1.0)
 
@@ -52,21 +52,21 @@ def test_perfect_votes_need_a_single_one():
 @each("p", [0.0, 0.3, 0.4, 0.4999999, 0.5])
 @each("steps", [1, 1000, 10**12])
 def test_half_or_less_has_no_plan(p, steps):
-    """At p <= 1/2 no k can help, and the message says so, why, and what to do."""
-    with pytest.raises(NoKCanHelp) as told:
+    """At p <= 1/2 no k can help; the message says so, why, and what to do."""
+    with pytest.raises(NoKCanHelp) as raised:
         margin_plan(stated_assumptions(p), PlannedJob(steps))
-    message = one_line(told.value)
+    message = one_line(raised.value)
     assert message.startswith("no k can reach")
     assert "more than 1/2" in message
     assert "better model" in message
 
 
 @each("p", [0.500001, 0.5001, 0.5000001])
-def test_a_margin_that_no_plan_goes_to_is_not_blamed_on_a_pilot(p):
-    """Figures given by hand come from no pilot: where k would be too large, the reason does not speak of one."""
-    with pytest.raises(NoKCanHelp) as told:
+def test_a_margin_too_large_is_not_blamed_on_a_pilot(p):
+    """If figures were given by hand and k would be too large, the reason does not mention a pilot."""
+    with pytest.raises(NoKCanHelp) as raised:
         margin_plan(stated_assumptions(p), PlannedJob(10**12))
-    assert "pilot" not in one_line(told.value)
+    assert "pilot" not in one_line(raised.value)
 
 
 @each(("p", "v"), [(-0.1, 1.0), (1.1, 1.0), (nan, 1.0), (0.9, 0.0), (0.9, 1e-300), (0.9, 1.1), (0.9, nan)])
@@ -78,8 +78,8 @@ def test_figures_that_are_no_probabilities_are_refused(p, v):
 
 @each("name", ["input_tokens", "output_tokens", "latency"])
 @each("value", [-1.0, nan, inf, 1e300])
-def test_amounts_that_cannot_be_are_refused(name, value):
-    """Tokens and latency given by hand are numbers from 0 up, and no larger than makes sense."""
+def test_impossible_amounts_are_refused(name, value):
+    """Tokens and latency given by hand are numbers from 0 to a plausible maximum."""
     with pytest.raises(InputError, match=name):
         stated_assumptions(0.9, **{name: value})
 
@@ -104,21 +104,21 @@ def test_amounts_that_cannot_be_are_refused(name, value):
     ],
     ids=str,
 )
-def test_a_job_that_cannot_be_is_refused(wanted):
-    """Steps and m are whole numbers from 1 up, the target lies strictly between 0 and 1; the message is one line.
+def test_an_impossible_job_is_refused(wanted):
+    """Steps and m are whole numbers from 1, and the target lies strictly between 0 and 1; the message is one line.
 
     A subtask is no longer than the chain, and a chain no longer than can be computed.
     """
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as raised:
         PlannedJob(**({"steps": 1000} | wanted))
-    assert len(one_line(told.value)) < 200
+    assert len(one_line(raised.value)) < 200
 
 
 # --- races of a plan
 
 
 def test_kinds_of_steps_are_averaged():
-    """Error, votes and dissent of a plan are averages over kinds of steps, and k is the smallest that suffices."""
+    """Error, votes and dissent of a plan are means over kinds of steps, and k is the smallest that suffices."""
     spread = ErrorSpread((StepKind(0.9, (0.001,)), StepKind(0.1, (0.2,))))
     assumed, job = replace(stated_assumptions(0.98), spread=spread, calm=spread), PlannedJob(10_000)
     found = margin_plan(assumed, job)
@@ -134,7 +134,7 @@ def test_kinds_of_steps_are_averaged():
 
 
 def test_steps_that_are_surely_right_take_k_votes():
-    """What the shares of all kinds lack are steps without errors, which take as many votes as the margin."""
+    """The share that is missing from the kinds are steps without errors, which take k votes."""
     spread = ErrorSpread((StepKind(0.25, (0.1,)),))
     found = margin_plan(replace(stated_assumptions(0.975), spread=spread, calm=spread), PlannedJob(1000))
     k = found.rule.k
@@ -143,7 +143,7 @@ def test_steps_that_are_surely_right_take_k_votes():
 
 @each("wrong", [(0.01, 0.02, 0.03), (0.001, 0.3), (0.05, 0.05, 0.4)])
 def test_voters_who_take_turns_are_raced_as_they_are(wrong):
-    """With several voters k is the smallest margin from their number up that their own races reach, or just above."""
+    """With several voters k is the smallest margin, from their number up, that suffices in their own races."""
     spread, job = ErrorSpread((StepKind(1.0, wrong),)), PlannedJob(100_000)
     assumed = replace(stated_assumptions(0.98), voters=tuple("abc"[: len(wrong)]), spread=spread, calm=spread)
     k = margin_plan(assumed, job).rule.k
@@ -157,7 +157,7 @@ def test_voters_who_take_turns_are_raced_as_they_are(wrong):
 
 
 def test_a_share_of_steps_that_no_margin_decides_is_refused_where_it_is_too_large():
-    """Steps on which wrong votes are most are lost at any k: more than the target allows of them is refused."""
+    """Steps with mostly wrong votes are lost at any k; a larger share than the target allows is refused."""
     few, many = (ErrorSpread((StepKind(1.0 - share, (0.01,)), StepKind(share, (0.8,)))) for share in (1e-8, 1e-5))
     job = PlannedJob(100_000)
     assert margin_plan(replace(stated_assumptions(0.99), spread=few, calm=few), job).success(job) >= 0.95
@@ -167,7 +167,7 @@ def test_a_share_of_steps_that_no_margin_decides_is_refused_where_it_is_too_larg
 
 @each("p", [0.6, 0.9, 0.9978])
 def test_practically_no_race_meets_the_cap_of_a_plan(p):
-    """The races that are longer than the cap are far fewer than those that may be lost."""
+    """Races longer than the cap are far fewer than those that may be lost."""
     job = PlannedJob(100_000)
     found = margin_plan(stated_assumptions(p), job)
     still = walk_race(lambda _: ((1, p), (-1, 1.0 - p)), found.rule.k, negligible=0.0, most=found.cap).undecided
@@ -175,14 +175,14 @@ def test_practically_no_race_meets_the_cap_of_a_plan(p):
 
 
 def test_kinds_of_steps_that_are_too_rare_count_as_lost():
-    """What is not looked at, because it is so rare, is never taken to be right."""
+    """Steps too rare to be computed are counted as wrong."""
     spread = ErrorSpread((StepKind(1.0 - 1e-9, (0.01,)), StepKind(1e-9, (1e-6,))))
     found = margin_plan(replace(stated_assumptions(0.99), spread=spread, calm=spread), PlannedJob(100_000))
     assert found.error == pytest.approx(odds.loss_probability(0.99, found.rule.k) + 1e-9, rel=1e-6)
 
 
 def test_a_long_chain_is_planned_for_its_rarest_steps():
-    """Steps so rare that a million would not meet one are planned for where the chain is longer."""
+    """Steps that a million steps would not contain are planned for if the chain is longer."""
     spread = ErrorSpread((StepKind(1.0 - 1e-13, (0.001,)), StepKind(1e-13, (0.4,))))
     job = PlannedJob(10**15)
     found = margin_plan(replace(stated_assumptions(0.999), spread=spread, calm=spread), job)
@@ -191,7 +191,7 @@ def test_a_long_chain_is_planned_for_its_rarest_steps():
 
 
 def test_a_run_that_goes_as_planned_stays_in_the_band_of_dissent():
-    """The band of the share of steps with dissent goes from the calmest steps possible to those planned for."""
+    """The band goes from the dissent of the easiest possible steps to that of the planned ones."""
     calm, hard = beta_spread([0.005], 100.0), beta_spread([0.02], 100.0)
     assumed, job = replace(stated_assumptions(0.99), spread=hard, calm=calm), PlannedJob(10_000)
     found = margin_plan(assumed, job)
@@ -207,7 +207,7 @@ def test_a_run_that_goes_as_planned_stays_in_the_band_of_dissent():
 
 @each("p", [0.9, 0.9642, 0.9978, 1.0])
 def test_votes_that_all_weigh_alike_need_the_margin_of_the_paper(p):
-    """Without log-probabilities the threshold is met by exactly as many votes as k."""
+    """Without log-probabilities the threshold takes exactly k votes."""
     job = PlannedJob(MILLION)
     found, margin = weighted_plan(stated_assumptions(p), job), margin_plan(stated_assumptions(p), job)
     assert isinstance(found.rule, LogOdds)
@@ -219,7 +219,7 @@ def test_votes_that_all_weigh_alike_need_the_margin_of_the_paper(p):
 
 
 def test_a_higher_threshold_that_changes_nothing_is_not_the_last_one():
-    """Weights come in steps: where a threshold a little higher needs no more votes, a still higher one is tried."""
+    """If a slightly higher threshold needs no more votes, a still higher one is tried."""
     assumed, job = (
         measured_assumptions(simulated(lambda _: [0.01] * 3, 20_000, Random(1), voters=3)),
         PlannedJob(1000, 0.99),
@@ -228,7 +228,7 @@ def test_a_higher_threshold_that_changes_nothing_is_not_the_last_one():
 
 
 def test_the_rule_of_log_odds_reaches_where_the_margin_does():
-    """Votes of one weight are but counted: a model that has a k, such as the paper's nano, has a threshold."""
+    """Votes of equal weight are only counted, so a model with a k has a threshold too."""
     job = PlannedJob(MILLION)
     found = weighted_plan(stated_assumptions(0.6429), job)
     assert found is not None
@@ -236,7 +236,7 @@ def test_the_rule_of_log_odds_reaches_where_the_margin_does():
 
 
 def sure_and_unsure(samples, chance, wrong=0.02, voters=1):
-    """A pilot of voters whose right votes are mostly sure, and whose wrong ones mostly are not."""
+    """A pilot of voters whose right votes mostly have high log-probabilities, and whose wrong ones mostly do not."""
     calibration = blank(voters, asked_for=samples)
 
     def draw(voter):
@@ -253,7 +253,7 @@ def sure_and_unsure(samples, chance, wrong=0.02, voters=1):
 
 
 def test_sure_votes_count_more_and_fewer_are_needed():
-    """Where log-probabilities tell right votes from wrong ones, weighing them takes fewer votes than counting them."""
+    """If log-probabilities separate right votes from wrong ones, weighing takes fewer votes than counting."""
     assumed = measured_assumptions(sure_and_unsure(60_000, Random(5), voters=3))
     job = PlannedJob(MILLION)
     weighed, counted = weighted_plan(assumed, job), margin_plan(assumed, job)
@@ -262,7 +262,7 @@ def test_sure_votes_count_more_and_fewer_are_needed():
 
 
 def lost(rule, bins, q, votes):
-    """The exact chance that a wrong choice wins within so many votes, where a voter is wrong with q.
+    """The exact probability that a wrong choice wins within so many votes, if a voter is wrong with q.
 
     Courses are distinguished by the lead of the right choice and by what the voter has said.
     """
@@ -284,7 +284,7 @@ def lost(rule, bins, q, votes):
 
 
 def test_the_plan_of_a_weighted_race_errs_on_the_safe_side():
-    """Weighed as runs weigh, instead of on a coarse grid, races are lost no more often than the plan says."""
+    """With exact weights instead of the coarse grid, races are lost no more often than the plan says."""
     assumed, job = measured_assumptions(sure_and_unsure(5000, Random(6), wrong=0.05)), PlannedJob(1000)
     found = weighted_plan(assumed, job)
     assert found.error <= job.error
@@ -294,7 +294,7 @@ def test_the_plan_of_a_weighted_race_errs_on_the_safe_side():
 
 
 def test_votes_that_weigh_nothing_make_no_plan():
-    """No threshold is planned for subtasks of several steps, without bins, or where no vote weighs anything."""
+    """No threshold is planned for subtasks of several steps, without bins, or if no vote has a weight."""
     assert weighted_plan(stated_assumptions(0.9), PlannedJob(1000, m=2)) is None
     assert weighted_plan(replace(stated_assumptions(0.9), voter_bins=()), PlannedJob(1000)) is None
     assert weighted_plan(stated_assumptions(0.5), PlannedJob(1000)) is None
@@ -304,7 +304,7 @@ def test_votes_that_weigh_nothing_make_no_plan():
 
 
 def test_a_pilot_is_planned_for_on_the_safe_side():
-    """What is planned for errs more often than what was measured, and what is calm less often."""
+    """The planned voter errs more often than the measured one, and the planned minimum of dissent is lower."""
     calibration = simulated(lambda _: [0.01], 4000, Random(1))
     assumed = measured_assumptions(calibration)
     estimate = 1.0 - assumed.p[0].estimate
@@ -314,7 +314,7 @@ def test_a_pilot_is_planned_for_on_the_safe_side():
 
 
 def test_a_longer_pilot_needs_no_more_votes():
-    """The more samples, the less is left open: k comes down to what the estimate itself needs, or one above."""
+    """With more samples k falls to what the estimate itself needs, or one above."""
     ks = [
         margin_plan(measured_assumptions(simulated(lambda _: [0.01], samples, Random(2))), PlannedJob(MILLION)).rule.k
         for samples in (1000, 4000, 40_000)
@@ -324,31 +324,31 @@ def test_a_longer_pilot_needs_no_more_votes():
 
 
 def test_flags_make_samples_dearer_and_are_taken_at_their_worst():
-    """V of a plan is the lower bound of what was measured, so that costs are rather too high."""
+    """A plan uses the lower bound of v, so that costs are rather too high."""
     assumed = measured_assumptions(simulated(lambda _: [0.01], 3000, Random(3), v=0.9))
     assert 0.87 < assumed.v < 0.9
 
 
 @each("empty", [blank(), blank(2)])
 def test_a_calibration_without_votes_cannot_be_planned_with(empty):
-    """Nothing counted is refused in one line that asks for more samples."""
-    with pytest.raises(InputError) as told:
+    """An empty calibration is refused in one line that asks for more samples."""
+    with pytest.raises(InputError) as raised:
         measured_assumptions(empty)
-    assert "more samples" in one_line(told.value)
+    assert "more samples" in one_line(raised.value)
 
 
 def test_a_calibration_of_flags_alone_cannot_be_planned_with():
-    """Where every first sample was flagged, nothing bounds what a vote costs, though there are votes."""
+    """If every first sample was flagged, the cost of a vote has no bound, though there are votes."""
     calibration = blank()
     for step in range(50):
         calibration.add(looked(step, None, "r"))
-    with pytest.raises(InputError, match="flagged") as told:
+    with pytest.raises(InputError, match="flagged") as raised:
         measured_assumptions(calibration)
-    one_line(told.value)
+    one_line(raised.value)
 
 
 def test_a_voter_without_votes_cannot_be_planned_with():
-    """The same where one of several voters was flagged throughout."""
+    """The same holds if one of several voters was always flagged."""
     calibration = blank(2)
     calibration.add(looked(0, "r", None, None, None, voters=2))
     with pytest.raises(InputError, match="votes"):
@@ -356,18 +356,18 @@ def test_a_voter_without_votes_cannot_be_planned_with():
 
 
 def test_a_step_that_is_always_wrong_forbids_a_long_chain():
-    """A pilot with a step that was wrong all 25 times leaves no margin, and the reason counts such steps."""
+    """With a step that was wrong all 25 times there is no margin, and the reason counts such steps."""
     calibration = simulated(lambda _: [0.001], 3000, Random(4))
     calibration.add(looked(calibration.steps, *["w"] * (REPEAT_VOTES + 1)))
-    with pytest.raises(NoKCanHelp) as told:
+    with pytest.raises(NoKCanHelp) as raised:
         margin_plan(measured_assumptions(calibration), PlannedJob(100_000))
-    message = one_line(told.value)
+    message = one_line(raised.value)
     assert "the most likely answer is wrong" in message
     assert "other models" in message
 
 
 def test_a_step_hard_for_one_voter_is_carried_by_the_others():
-    """The same stubborn step of one voter among three does not forbid the plan: the others outvote it."""
+    """The same step of one voter among three leaves a plan: the others outvote it."""
     calibration = simulated(lambda _: [0.001] * 3, 9000, Random(5), voters=3)
     calibration.add(looked(calibration.steps, *"wrr" * (REPEAT_VOTES + 1), voters=3))
     job = PlannedJob(100_000)
@@ -376,15 +376,15 @@ def test_a_step_hard_for_one_voter_is_carried_by_the_others():
         margin_plan(measured_assumptions(calibration.only(0)), job)
 
 
-def test_what_a_pilot_cannot_exclude_is_told():
-    """A plan says how many steps may be such that the most likely answer is wrong, though none was met."""
-    told = plan_model(measured_assumptions(simulated(lambda _: [0.01], 2000, Random(6))), PlannedJob(100_000)).json
-    assert told["pathological"]["share"] == 0.0
-    assert 100.0 < told["pathological"]["steps_at_most"] < 1000.0
+def test_a_plan_has_a_bound_on_pathological_steps():
+    """A plan has an upper bound on steps whose most likely answer is wrong, though the pilot met none."""
+    data = plan_model(measured_assumptions(simulated(lambda _: [0.01], 2000, Random(6))), PlannedJob(100_000)).json
+    assert data["pathological"]["share"] == 0.0
+    assert 100.0 < data["pathological"]["steps_at_most"] < 1000.0
 
 
-def test_notes_tell_what_was_not_seen():
-    """Judged by votes, walked, or of several voters: each is a note on the plan."""
+def test_notes_say_how_the_pilot_judged():
+    """A plan has a note if the pilot was judged by votes, walked the chain, or had several voters."""
     plain = simulated(lambda _: [0.01], 500, Random(7))
     assert measured_assumptions(plain).notes == ()
     plain.judged_by, plain.walked = "votes", True
@@ -393,7 +393,7 @@ def test_notes_tell_what_was_not_seen():
 
 
 def test_the_error_of_a_job_is_what_one_step_may_have():
-    """The chance of a wrong step that just reaches the target is 1 - t^(m/s), precise for long chains."""
+    """The error of one step that just reaches the target is 1 - t^(m/s), exact for long chains."""
     assert PlannedJob(1, 0.95).error == pytest.approx(0.05)
     assert PlannedJob(10**12, 0.95).error == pytest.approx(-log(0.95) / 10**12, rel=1e-9)
     assert PlannedJob(100, 0.95, m=10).error == PlannedJob(10, 0.95).error

@@ -1,4 +1,4 @@
-"""Steps that are looked at again: which, and that what is concluded from them allows for those that are not."""
+"""Repeat sampling in a pilot: which steps are sampled again, and that estimates allow for those that are not."""
 
 from random import Random
 
@@ -17,35 +17,35 @@ from unerring.core.planning.estimates import (
 
 
 def always(voter):
-    """Second looks of a pilot of two voters, after so many steps on which one of them always erred."""
+    """The repeat sampling of a pilot of two voters, after so many steps on which one of them always erred."""
     looks = RepeatSampling(blank(2))
     for _ in range(MIN_REPEATED_STEPS):
         assert looks.wanted({voter})
     return looks
 
 
-def test_a_step_without_an_error_is_not_looked_at_again():
-    """Nobody erred: nothing is to be learned."""
+def test_a_step_without_an_error_is_not_sampled_again():
+    """A step on which no voter erred is not sampled again."""
     assert not RepeatSampling(blank(2)).wanted(set())
 
 
-def test_errors_that_were_looked_at_often_enough_are_not_looked_at_again():
-    """A voter that errs on every step is known after sixty of them; another one's errors are as welcome as ever."""
+def test_errors_are_not_sampled_again_after_enough_steps():
+    """After sixty steps of a voter that always errs its errors are not sampled again; another voter's still are."""
     looks = always(0)
     assert not looks.wanted({0})
     assert looks.wanted({1})
     assert looks.wanted({0, 1})
 
 
-def test_a_voter_that_errs_rarely_is_always_looked_at():
-    """However many of its errors were looked at: that is how its hardest steps are found."""
+def test_rare_errors_are_always_sampled_again():
+    """All errors of a voter that errs rarely are sampled again, to find its hardest steps."""
     looks = RepeatSampling(blank(1))
     for step in range(4000):
         assert looks.wanted({0} if step % 5 == 0 else set()) is (step % 5 == 0)
 
 
-def test_second_looks_go_on_where_a_calibration_stands():
-    """What is wanted next is a function of what was counted, so that a pilot can be stopped at any step."""
+def test_repeat_sampling_continues_from_a_calibration():
+    """Which steps are sampled again is a function of the counts, so a pilot can be stopped at any step."""
     calibration, whole, chance = blank(2), RepeatSampling(blank(2)), Random(5)
     for step in range(400):
         erring = {voter for voter, q in enumerate((0.8, 0.05)) if chance.random() < q}
@@ -59,7 +59,7 @@ def test_second_looks_go_on_where_a_calibration_stands():
 
 
 def thinned(seed, steps_of_samples=30_000, bad=(0.5, 0.1)):
-    """A pilot of a good voter and a bad one, which errs with a chance of its own, and on a share of steps always."""
+    """A pilot of a good voter and a bad one, which errs at its own rate, and on a share of steps always."""
     usual, stubborn = bad
 
     def wrong(chance):
@@ -68,8 +68,8 @@ def thinned(seed, steps_of_samples=30_000, bad=(0.5, 0.1)):
     return simulated(wrong, steps_of_samples, Random(seed), voters=2)
 
 
-def test_the_share_of_errors_that_were_looked_at_is_told():
-    """Of each voter, on all steps where it erred, or where it alone did; 1 where it erred on none."""
+def test_the_share_of_errors_sampled_again_is_known():
+    """It is known for each voter, over all its errors and those where it alone erred; 1 if it never erred."""
     calibration = thinned(1)
     alone, all_errors = calibration.repeated_share(0, alone=True), calibration.repeated_share(0)
     assert 0.0 < alone < all_errors < 0.2
@@ -77,8 +77,8 @@ def test_the_share_of_errors_that_were_looked_at_is_told():
     assert calibration.repeated_share(1) == blank(2).repeated_share(0) == 1.0
 
 
-def test_a_step_is_noticed_as_far_as_errors_are_looked_at():
-    """A step that is hard for a voter of whose errors few are looked at is noticed rarely, by it or by the others."""
+def test_a_step_is_noticed_as_often_as_errors_are_sampled_again():
+    """A step that is hard for a voter whose errors are seldom sampled again is noticed rarely."""
     calibration = thinned(1)
     hard = ErrorStep(0, (VoterOnErrorStep(0, 25, True, 24), VoterOnErrorStep(25, 0, False, 0)), 24, 24)
     good = calibration.voters[1]
@@ -92,7 +92,7 @@ def test_a_step_is_noticed_as_far_as_errors_are_looked_at():
 
 
 def test_hard_steps_are_planned_for_in_the_share_that_they_have():
-    """Steps on which the bad voter is always wrong are a tenth, though few of them were looked at.
+    """Steps on which the bad voter is always wrong are a tenth, though few of them were sampled again.
 
     Twelve pilots with seeds of their own: the mean of what is planned for is within three standard errors.
     """
@@ -113,15 +113,18 @@ def test_pathological_steps_of_a_voter_are_not_undercounted():
 
 
 def test_collisions_are_expected_where_they_can_be_seen():
-    """Two wrong votes of a voter in a row are seen on steps that are looked at again, and expected on as many."""
+    """Two wrong votes in a row are expected only on the steps that are sampled again, where they are seen."""
     estimate = voter_estimate(thinned(3, bad=(0.6, 0.0)), 0)
     assert estimate.collisions == pytest.approx(estimate.expected_collisions, rel=0.25)
     assert estimate.collisions < 200
 
 
-def test_what_cannot_be_excluded_grows_with_what_is_not_looked_at():
-    """Beside a voter that may be wrong on every step, the other errs on none too many for wrong votes to lead: such
-    steps would be noticed by the bad voter's errors alone, of which few are looked into."""
+def test_the_bound_grows_with_errors_not_sampled_again():
+    """If few errors are sampled again, the upper bound on steps with mostly wrong votes is larger.
+
+    Beside a voter that may be wrong on every step, the other errs on none too many for wrong votes to lead: such steps
+    would be noticed by the bad voter's errors alone, of which few are sampled again.
+    """
     every = simulated(lambda _: (0.01, 0.01), 6000, Random(1), voters=2)
     beside = thinned(1)
     least = 0.5 * min(alone_shares(beside))
@@ -130,8 +133,8 @@ def test_what_cannot_be_excluded_grows_with_what_is_not_looked_at():
     assert found.high == pytest.approx(min(1.0, IntervalEstimate.of(0, beside.steps).high / least))
 
 
-def test_a_calibration_none_of_whose_errors_were_looked_at_excludes_nothing():
-    """Made-up counts are no crash: of errors that were never looked at, all may be stubborn."""
+def test_a_calibration_without_repeat_samples_excludes_nothing():
+    """If no error was ever sampled again, all of them may repeat, and the estimates do not fail."""
     calibration = blank(1)
     for step in range(20):
         calibration.add(looked(step, "w" if step % 2 else "r"))

@@ -1,4 +1,4 @@
-"""The steps that people look at: which they are, what is kept of them, and how reasons of flags are counted."""
+"""Doubtful steps of a report: which they are, what is kept of them, and how flag reasons are counted."""
 
 import pytest
 
@@ -16,7 +16,7 @@ FLAG = FlagKind.MALFORMED
 
 
 def asked(script, *choices, text="what?", reason="no word"):
-    """Decide a step that was asked so, with the reason of its flags."""
+    """Decide a step with this question and these reasons of flags."""
     step = script.state.committed
     for choice in choices:
         slot = len(script.state.step(step).replies)
@@ -27,7 +27,7 @@ def asked(script, *choices, text="what?", reason="no word"):
 
 
 def test_a_doubtful_step_has_question_rivals_and_flagged_samples(script):
-    """The question, each answer with its votes by voter, and flagged samples by reason, with one of their texts."""
+    """It has the question, each answer with its votes by voter, and flagged samples by reason with one text."""
     script.open(voters=2)
     asked(script, '"b"', '"a"', FLAG, '"a"', FlagKind.REJECTED, '"a"', '"a"')
     (step,) = script.report()["doubtful"]
@@ -60,7 +60,7 @@ def test_a_doubtful_step_has_question_rivals_and_flagged_samples(script):
 
 
 def test_a_series_keeps_the_texts_of_a_few_steps_however_many_there_are(script):
-    """Of a thousand doubtful steps the samples and questions of ten are held, those with most rival votes first."""
+    """Of a thousand doubtful steps, samples and questions of the ten with most rival votes are kept."""
     script.open()
     for step in range(1000):
         asked(script, FLAG, *(["b", "a"] if step % 7 == 0 else []), "a", "a", "a")
@@ -71,7 +71,7 @@ def test_a_series_keeps_the_texts_of_a_few_steps_however_many_there_are(script):
 
 
 def test_a_step_that_a_person_decided_comes_first(script):
-    """However few votes it had: they are those that a person looked at already, and asks about later."""
+    """Steps decided by a person come first, however few votes they had."""
     script.open(Policy(AheadBy(3), vote_cap=4))
     asked(script, FLAG, FLAG, "a", "a", "a")
     for vote in ("a", "b", "a", "b"):
@@ -90,14 +90,14 @@ def test_a_step_that_a_person_decided_comes_first(script):
 
 
 def test_a_unanimous_step_is_not_doubtful(script):
-    """Neither decided nor while it is open."""
+    """A unanimous step is not listed, neither decided nor open."""
     script.open().decide("a", "a", "a")
     script.vote(1, "a")
     assert (script.report()["doubtful"], script.report()["open_step"]) == ([], None)
 
 
 def test_texts_and_lists_are_bounded_unless_all_is_asked_for(script):
-    """A report cuts long texts, says how much it left out, and has a few answers; a full one has all."""
+    """A report cuts long texts with the length left out, and lists a few answers; a full one has all."""
     script.open()
     long = "x" * 5000
     rivals = [f'"{long}{number}"' for number in range(MAX_ANSWERS + 2)]
@@ -113,12 +113,12 @@ def test_texts_and_lists_are_bounded_unless_all_is_asked_for(script):
 
 @pytest.mark.parametrize(("text", "chars"), [("a" * 100, 100), ("", 5), ("a" * 999, None)])
 def test_a_text_that_fits_is_not_shortened(text, chars):
-    """What is no longer than allowed stays as it is."""
+    """A text within the limit is unchanged."""
     assert shortened(text, chars) == text
 
 
 def test_reasons_that_differ_in_numbers_and_quotes_alone_are_one():
-    """They are counted together, by the first of them."""
+    """They are counted together, under the first of them."""
     same = ["812 tokens, more than 750", "1,904 tokens, more than 750", "7 tokens,  more than 1.5"]
     assert len({without_details(one) for one in same}) == 1
     assert without_details("not a label: 'x'") == without_details('not a label: "it\'s y"')
@@ -130,7 +130,7 @@ def test_reasons_that_differ_in_numbers_and_quotes_alone_are_one():
 
 
 def test_reasons_are_counted_in_bounded_memory():
-    """However many there are, the frequent ones are found, and no sample is lost from the sum."""
+    """Of any number of reasons the frequent ones are found, and the sum counts every sample."""
     reasons = ReasonCounts(most=5)
     for number in range(3000):
         letters = "".join(chr(97 + int(digit)) for digit in str(number))
@@ -144,7 +144,7 @@ def test_reasons_are_counted_in_bounded_memory():
 
 
 def test_a_sample_that_is_flagged_no_longer_is_not_counted():
-    """Samples that are read again take their reason with them."""
+    """If a sample is read again and no longer flagged, its reason is no longer counted."""
     reasons = ReasonCounts()
     reasons.add(FLAG, "no word")
     reasons.add(FLAG, "no word", -1)

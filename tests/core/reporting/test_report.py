@@ -49,7 +49,7 @@ def history(script):
 
 
 def test_the_keys_are_stable(script, history):
-    """Programs depend on these keys; the same ones are there before the first step."""
+    """Programs depend on these keys; they are all present before the first step too."""
     assert history.report().keys() == KEYS
     fresh = type(script)().open()
     assert fresh.report().keys() == KEYS
@@ -70,7 +70,7 @@ def test_a_report_says_what_was_run(history):
 
 
 def test_samples_and_tokens_are_counted(history):
-    """20 samples of 10 and 5 tokens came in, 17 voted, 3 were flagged."""
+    """20 samples of 10 and 5 tokens were received, 17 voted, 3 were flagged."""
     report = history.report()
     assert report["samples"] == {
         "sent": 20,
@@ -86,7 +86,7 @@ def test_samples_and_tokens_are_counted(history):
 
 
 def test_the_distributions_are_counted(history):
-    """Votes, rounds and tallies count steps; the mean is over committed steps."""
+    """Votes, rounds and tallies count committed steps, and the mean is over them."""
     report = history.report()
     assert report["steps"] == 4
     assert report["votes_histogram"] == {"3": 2, "5": 1, "6": 1}
@@ -95,8 +95,8 @@ def test_the_distributions_are_counted(history):
     assert report["rounds_histogram"] == {"1": 1, "2": 2, "3": 1}
 
 
-def test_disagreements_and_collisions_are_told_apart(history):
-    """Two steps had a lost vote; only in one were its first two votes both lost, flags not counted."""
+def test_disagreements_and_collisions_are_counted_separately(history):
+    """Two steps had a lost vote; only in one were the first two votes both lost, flags not counted."""
     assert history.report()["disagreements"] == 2
     assert history.report()["collisions"] == 1
 
@@ -114,7 +114,7 @@ def test_disagreements_and_collisions_are_told_apart(history):
     ],
 )
 def test_a_collision_is_two_lost_votes_first(script, samples, collision):
-    """The first two samples that voted both went against the verdict, whether with each other or not."""
+    """The first two votes were both against the verdict, equal or not."""
     script.open().decide(*samples)
     assert script.report()["collisions"] == int(collision)
 
@@ -130,7 +130,7 @@ def test_the_hardest_steps_come_first(history):
 
 
 def test_each_voter_has_its_own_figures(script):
-    """Votes and flags are counted by voter, in the order of their naming."""
+    """Votes and flags are counted by voter, in the order of naming."""
     script.open()
     script.tell(Voter(1, "second"))
     script.tell(script.said(0, 0, "a", voter=1), script.said(0, 1, FLAG, voter=1), script.said(0, 2, "b"))
@@ -141,7 +141,7 @@ def test_each_voter_has_its_own_figures(script):
 
 
 def test_calls_with_unknown_outcome_count_as_sent(script):
-    """Samples in flight count as sent; after a crash they are unknown, and still count; failed calls do not."""
+    """Samples in flight count as sent, also after a crash, when their outcome is unknown; failed calls do not."""
     script.open()
     script.tell(Intent(0, 0, 3), script.said(0, 0, "a"), Failed(0, 1, 1, "busy"))
     assert script.report()["samples"] | {"voted": None} == {
@@ -159,8 +159,8 @@ def test_calls_with_unknown_outcome_count_as_sent(script):
     assert script.report()["sessions"] == 2
 
 
-def test_a_call_that_was_given_up_counts_as_sent(script):
-    """Samples of a cancelled call are sent with an unknown outcome; no one waits for them any more."""
+def test_an_abandoned_call_counts_as_sent(script):
+    """Samples of a cancelled call are sent with an unknown outcome, and are not awaited."""
     script.open()
     script.tell(Intent(1, 0, 3, "guessed"), Cancelled(1, 0, 3, "guessed"))
     samples = script.report()["samples"]
@@ -184,14 +184,14 @@ def test_the_status_is_one_word(script):
 
 
 def test_a_report_of_nothing_has_no_mean(script):
-    """Before the first step there are no votes per step, and nothing divides by zero."""
+    """Before the first step there is no mean of votes, and no division by zero."""
     report = script.open().report()
     assert report["votes_per_step"] is None
     assert report["hardest"] == []
 
 
 def test_raised_caps_show_in_the_policy(script):
-    """The policy reported is the one in force, not the one of the opening entry."""
+    """The reported policy is the one in force, not that of the opening entry."""
     script.open(Policy(AheadBy(3), vote_cap=5, flag_cap=2))
     script.tell(Resumed(1.0, vote_cap=50))
     assert script.report()["policy"]["vote_cap"] == 50
@@ -209,13 +209,13 @@ PLAN = {"steps": 1000, "dissent": [0.001, 0.004]}
 
 
 def test_the_plan_is_in_the_report(script):
-    """What the run was planned to come to is shown as it stands in the journal."""
+    """The plan is reported as the journal has it."""
     assert script.open(plan=PLAN).report()["plan"] == PLAN
     assert type(script)().open().report()["plan"] is None
 
 
 def test_dissent_outside_the_planned_band_is_in_the_report(script):
-    """A journal tells after the fact, too, since when dissent was not as planned."""
+    """The report of a journal also says since when dissent was off plan."""
     script.open(plan=PLAN)
     for step in range(150):
         script.decide(*("aaa" if step < 100 else "baaaa"))
@@ -225,7 +225,7 @@ def test_dissent_outside_the_planned_band_is_in_the_report(script):
 
 
 def test_a_series_that_begins_late_watches_from_there():
-    """Steps that it was not given are not counted as steps without dissent."""
+    """Steps that a series did not get do not count as steps without dissent."""
     state, series = RunState(), RunSeries()
     state.apply(Opened("tale", {}, "made/up", Policy().to_json(), 0, "0", 5, "test", 0.0, plan=PLAN))
     for step in range(700, 800):
@@ -238,7 +238,7 @@ def decided(step, votes, flags=0):
 
 
 def test_a_series_keeps_the_ten_hardest_of_many():
-    """Of many steps the ten with the most samples are kept, the earliest among equals."""
+    """The ten steps with the most samples are kept, the earliest among equals."""
     series = RunSeries()
     efforts = [(step * 7919) % 50 + 1 for step in range(300)]
     for step, effort in enumerate(efforts):
@@ -248,7 +248,7 @@ def test_a_series_keeps_the_ten_hardest_of_many():
 
 
 def test_a_series_of_equal_steps_keeps_the_first():
-    """Among equals the first ten stay."""
+    """Of equal steps the first ten stay."""
     series = RunSeries()
     for step in range(100):
         series.add(decided(step, 3))
@@ -268,12 +268,12 @@ def test_a_series_counts_flags_as_effort():
 
 
 def ahead(script, step, *choices):
-    """A step asked from the state that `decide` takes the one before it to, with that one not committed yet."""
+    """A step asked from the state after the step before it, which is not committed yet."""
     script.vote(step, *choices, at=script.after(step - 1))
 
 
-def test_a_run_that_never_looked_ahead_says_so(history):
-    """One step after the other: nothing was asked ahead, nothing was for nothing, nothing was measured."""
+def test_a_run_without_speculation_has_zero_figures(history):
+    """Without speculation no step was asked ahead, nothing was wasted, and no speed-up was measured."""
     assert history.report()["speculation"] == {
         "steps_ahead": 0,
         "accepted_runs": 0,
@@ -287,7 +287,7 @@ def test_a_run_that_never_looked_ahead_says_so(history):
 
 
 def test_runs_of_steps_asked_ahead_are_counted(script):
-    """Two steps asked ahead in a row are a run of two, ended by a step that was not; the run under way counts too."""
+    """Two steps asked ahead in a row are a run of two, ended by a step that was not; the current run counts too."""
     script.open()
     for step in (1, 2, 4):
         ahead(script, step, "a", "a")
@@ -296,13 +296,18 @@ def test_runs_of_steps_asked_ahead_are_counted(script):
     script.decide("a")
     script.decide("a", "a", "a")
     script.decide("a")
-    told = script.report()["speculation"]
-    assert (told["steps_ahead"], told["accepted_runs"], told["mean_run"], told["longest_run"]) == (3, 2, 1.5, 2)
-    assert (told["wasted"], told["waste"]) == (0, 0.0)
+    figures = script.report()["speculation"]
+    assert (
+        figures["steps_ahead"],
+        figures["accepted_runs"],
+        figures["mean_run"],
+        figures["longest_run"],
+    ) == (3, 2, 1.5, 2)
+    assert (figures["wasted"], figures["waste"]) == (0, 0.0)
 
 
 def test_one_sample_asked_ahead_makes_a_step_asked_ahead(script):
-    """A step counts as asked ahead if any of its samples was, the rest asked once it was reached."""
+    """A step counts as asked ahead if any of its samples was."""
     script.open()
     ahead(script, 1, "a")
     script.decide("a", "a", "a")
@@ -311,7 +316,7 @@ def test_one_sample_asked_ahead_makes_a_step_asked_ahead(script):
 
 
 def test_a_wrong_guess_ends_a_run_and_its_samples_are_wasted(script):
-    """A step that was asked from a wrong state first begins a run of its own; what it had there is waste."""
+    """A step first asked from a wrong state begins a new run, and its samples from there are waste."""
     script.open()
     ahead(script, 1, "a", "a", "a")
     ahead(script, 2, "a", "a", "a")
@@ -319,13 +324,13 @@ def test_a_wrong_guess_ends_a_run_and_its_samples_are_wasted(script):
     script.decide("a", "a", "a")
     script.decide()
     script.decide()
-    told = script.report()["speculation"]
-    assert (told["steps_ahead"], told["accepted_runs"], told["longest_run"]) == (2, 2, 1)
-    assert (told["wasted"], told["waste"]) == (2, 2 / 11)
+    figures = script.report()["speculation"]
+    assert (figures["steps_ahead"], figures["accepted_runs"], figures["longest_run"]) == (2, 2, 1)
+    assert (figures["wasted"], figures["waste"]) == (2, 2 / 11)
 
 
 def test_what_the_end_leaves_behind_is_wasted(script):
-    """Steps asked beyond the end of the chain, from states that were not to be, are waste once it is reached."""
+    """Steps asked beyond the end of the chain are waste once the end is reached."""
     script.open()
     ahead(script, 1, "a", "a")
     script.decide("a", "a", "a")
@@ -345,7 +350,7 @@ def test_drafts_are_counted_and_paid_for(script):
 
 
 def test_the_speed_up_is_over_one_call_a_round(script):
-    """Three rounds of calls that take 2 s each, done within 3 s, are twice as fast as one after the other."""
+    """Three rounds of calls of 2 s each, done within 3 s, are twice as fast as one after the other."""
     script.open().decide("a", "a", "a")
     script.decide("a", "a", "b", "a", "a")
     script.tell(Finished(2, 103.0, 2.0))
@@ -353,7 +358,7 @@ def test_the_speed_up_is_over_one_call_a_round(script):
 
 
 def test_the_speed_up_is_over_all_sessions_that_ended_well(script):
-    """Time between sessions, and a session that was killed or took no call, count neither way."""
+    """Time between sessions, killed sessions and sessions without calls are not counted."""
     script.open().decide("a", "a", "a")
     script.tell(Paused("interrupted", "asked to", 101.0, 3.0), Resumed(1000.0))
     script.decide("a", "a", "a")

@@ -19,10 +19,10 @@ def spend(calls=1203, dollars=0.42, lost=0, limit=None, lost_tokens=9, under_way
     }
 
 
-def test_the_cost_is_told_once_and_plainly():
-    """Free, paid, within a budget; with and without prices, calls of unknown outcome and calls in flight."""
+def test_the_cost_is_one_short_line():
+    """It covers free and paid runs, budgets, unknown prices, calls of unknown outcome and calls in flight."""
     unpriced = "1,203 calls, 45,000 tokens in, 12,000 out; "
-    told = {
+    expected = {
         cost_text(spend(0), TOKENS): "nothing: no paid calls",
         cost_text(spend(), TOKENS): "$0.42 for 1,203 calls",
         cost_text(spend(1, limit=2.0), TOKENS): "$0.42 of $2.00 for 1 call",
@@ -46,11 +46,14 @@ def test_the_cost_is_told_once_and_plainly():
             unpriced + "the price is not known; not counted: 3 calls of unknown outcome, which can have cost something"
         ),
     }
-    assert list(told) == list(told.values())
+    assert list(expected) == list(expected.values())
 
 
-def test_calls_given_up_after_a_wrong_guess_are_not_called_unknown():
-    """They are named for what they are, apart from lost calls; a function without prices has calls, not tokens."""
+def test_abandoned_calls_are_not_called_unknown():
+    """Calls abandoned after a wrong guess are named separately from lost calls.
+
+    A free function has calls, not tokens.
+    """
     nothing = {"input": 0, "output": 0}
 
     def guessed(lost, given_up, **more):
@@ -58,7 +61,7 @@ def test_calls_given_up_after_a_wrong_guess_are_not_called_unknown():
         return {**made, "unknown": {**made["unknown"], "given_up": given_up}}
 
     free = {"dollars": None, "lost_tokens": 0}
-    told = {
+    expected = {
         cost_text(guessed(1, 1, **free), nothing, "function m"): (
             "1,203 calls of a function; 1 call given up after a wrong guess"
         ),
@@ -67,7 +70,7 @@ def test_calls_given_up_after_a_wrong_guess_are_not_called_unknown():
             "$0.42 for 1,203 calls, $0.03 of it for 1 call of unknown outcome and 2 given up after a wrong guess"
         ),
     }
-    assert list(told) == list(told.values())
+    assert list(expected) == list(expected.values())
 
 
 def certificate(votes=9000, warnings=(), certifiable=True):
@@ -75,8 +78,8 @@ def certificate(votes=9000, warnings=(), certifiable=True):
     return {"certificate": found | {"certifiable": certifiable}, "samples": {"voted": votes}, "disagreements": 0}
 
 
-def test_a_certificate_says_how_little_it_rests_on():
-    """A low probability that comes from few votes names them; and warnings are counted."""
+def test_a_certificate_names_few_votes_and_counts_warnings():
+    """A low probability from few votes says so, and warnings are counted."""
     assert certificate_text(certificate()) == "zero errors with probability 0.990 (at least 0.900)"
     assert certificate_text(certificate(15)).endswith("(at least 0.900), from only 15 votes")
     assert certificate_text(certificate(warnings=["a", "b"])).endswith("; 2 warnings")
@@ -84,7 +87,7 @@ def test_a_certificate_says_how_little_it_rests_on():
 
 
 def test_a_result_prints_its_end_in_six_lines(tmp_path):
-    """`print(result)` is short, names the journal and the call that checks it, and shows no control characters."""
+    """`print(result)` is short, names the journal and the call that checks it, and has no control characters."""
     chain = unerring.Hanoi(disks=5)
     path = tmp_path / "h.db"
     kept = unerring.run(chain, NoisySampler(chain.rehearse, 0.9), path, k=3)

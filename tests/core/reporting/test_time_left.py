@@ -1,4 +1,4 @@
-"""When the time that a run has left is shown: once its rates so far give it to a factor of two."""
+"""The time left of a run is shown once its rates give it to a factor of two."""
 
 from random import Random
 
@@ -6,7 +6,7 @@ from unerring.core.reporting.time_left import MAX_WINDOWS, RateWindows, steady
 
 
 def test_rates_are_steady_or_not():
-    """Few windows, gaps, a slow start and a change of pace are distinguished from a rate that holds."""
+    """Few windows, gaps, a slow start and a change of pace are distinguished from a steady rate."""
     cases = {
         (): False,
         (5, 5, 5): False,
@@ -21,12 +21,12 @@ def test_rates_are_steady_or_not():
     assert {windows: steady(windows) for windows in cases} == cases
 
 
-def test_a_time_that_is_told_is_right_to_a_factor_of_two():
-    """Of 300 random runs with steps of very uneven length, at most 1 % tell a time that is wrong by more than that.
+def test_a_time_that_is_shown_is_right_to_a_factor_of_two():
+    """Of 300 random runs with very uneven steps, at most 1 % show a time that is more than that off.
 
     Lengths are log-normal, so that the mean is far from the median; seeds are fixed.
     """
-    wrong = told = 0
+    wrong = shown = 0
     for seed in range(300):
         chance, rates, at, steps = Random(seed), RateWindows(), 0.0, 0
         spread = chance.choice([0.2, 1.0, 2.0])
@@ -36,22 +36,22 @@ def test_a_time_that_is_told_is_right_to_a_factor_of_two():
             steps += 1
             rates.add(at)
         if rates.steady:
-            told += 1
+            shown += 1
             wrong += not 0.5 <= (at / steps) / mean <= 2.0
-    assert told >= 290
+    assert shown >= 290
     assert wrong <= 3
 
 
 def test_a_slow_first_step_is_not_taken_for_the_pace():
-    """A minute for the first step and a thousandth of a second for each other: nothing is shown until then."""
-    rates, told = RateWindows(), []
+    """After a first step of a minute and others of 1 ms, no time is shown until the first is a minor part."""
+    rates, shown = RateWindows(), []
     for step in range(400_000):
         rates.add(60.0 + step / 1000)
         if rates.steady:
-            told.append(step)
+            shown.append(step)
             break
-    assert told
-    assert 60.0 + told[0] / 1000 > 2 * 60.0  # from then on the start has less than half of the time
+    assert shown
+    assert 60.0 + shown[0] / 1000 > 2 * 60.0  # from then on the start has less than half of the time
 
 
 def test_windows_are_few_however_long_a_run_or_a_pause_is():
