@@ -1,5 +1,7 @@
 """A mistyped argument of the command line is named itself, not by an error that follows from it."""
 
+from unerring.processes import SHIPPED
+
 MODELS = {  # given without --k, which nothing can be planned for
     "gpt-4.1-mini": "no model is called 'gpt-4.1-mini'; did you mean openai/gpt-4.1-mini?",
     "nois/p=0.9": "did you mean noise/p=0.9?",
@@ -30,7 +32,11 @@ def test_a_mistyped_model_is_named_before_a_k_is_asked_for(cli):
 def test_a_mistyped_process_gets_a_suggestion(cli):
     """A near miss of a shipped process's name gets a suggestion; other names get none."""
     assert "no process is called 'hanio'; did you mean hanoi?" in cli("run", "hanio").err
-    assert "did you mean" not in cli("run", "ledger").err
+    unknown = cli("run", "ledger").err
+    assert "did you mean" not in unknown
+    names = ", ".join(SHIPPED)
+    assert f"The processes that ship are {names};" in unknown
+    assert f"shipped process ({names})" in cli("run", "--help").out
 
 
 def test_numbers_are_ascii_digits(cli):

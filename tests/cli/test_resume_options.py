@@ -1,5 +1,6 @@
-"""Every setting of `run` can be changed by `resume`, or is refused there with the reason."""
+"""Every setting of `run` can be changed by `resume` or is refused there with the reason; defaults in help are true."""
 
+import click
 import pytest
 from command_runs import NOISE
 
@@ -7,6 +8,7 @@ import unerring
 from faults.answers import echoing, noise
 from faults.server import serving
 from unerring import InputError, Options, Policy, Target
+from unerring.cli.journals import fork
 from unerring.cli.run import NOT_OF_RESUME, resume, run
 from unerring.errors import StepLimit
 
@@ -32,6 +34,18 @@ def test_every_option_of_run_is_one_of_resume_or_refused_there_with_a_reason(cli
             assert len(done.line) < 300
     assert unerring.report("run.db") == before
     assert "No such option '--modle' (Possible options" not in cli("resume", "run.db", "--sed", "1").err
+
+
+@pytest.mark.parametrize("command", [fork, resume])
+def test_no_default_of_run_is_claimed_where_the_settings_of_a_journal_hold(command):
+    """In the help of `fork` and `resume` the default of a setting that journals keep is that of FILE."""
+    kept = {*NOT_OF_RESUME, "--vote-cap", "--flag-cap", "--min-replies", "--nonce", "--echo"}
+    context, claims = click.Context(command), {}
+    for one in command.params:
+        if kept & {*one.opts} and not one.help.startswith("With --"):
+            claims[one.opts[0]] = one.get_help_record(context)[1]
+    assert {"--vote-cap", "--flag-cap", "--min-replies"} <= set(claims)
+    assert [name for name, text in claims.items() if "default" in text and "as in FILE" not in text] == []
 
 
 def test_options_of_new_runs_are_refused_in_python_too(tmp_path):

@@ -84,8 +84,9 @@ def _noise(spec: str, context: SamplerContext) -> Sampler:
 
 PROVIDERS: dict[str, Provider] = {
     "embedded": Provider(
-        forms="embedded, embedded/digits (or one member: /a, /b, /c)",
-        about="the small models that ship, three members that take turns, for the processes that ship",
+        forms="embedded, embedded/digits",
+        about="small models that ship, three for Hanoi and three for products and sorting, which take turns; "
+        "embedded/a asks one of them",
         beginnings=SPECIFICATIONS,
         make=_embedded,
         sends=False,

@@ -24,20 +24,25 @@ ENDPOINT_MIN_REPLIES = 2  # an endpoint may send a reply again in place of anoth
 
 
 def run_policy(
-    chain: Chain | CheckedChain, model: Model, k: int | None = None, options: Options = Options()
+    chain: Chain | CheckedChain,
+    model: Model,
+    k: int | None = None,
+    options: Options = Options(),
+    before: Policy | None = None,
 ) -> tuple[Policy, dict[str, Json] | None]:
     """The policy of a run, and the plan that it comes from, if there is one.
 
     A given policy or k is taken, with the temperatures, the output limit and the caps of the options. Otherwise the
     margin is planned from the model's calibration, so that it reaches the target on this chain. Where the chain does
-    not say how long it is, the policy is the one that ships with the model.
+    not say how long it is, the policy is the one that ships with the model. What neither a plan nor the options say is
+    as in the policy `before`, of the run that is forked.
 
     Raises `InputError` where there is nothing to derive a margin from.
     """
     require_made("options", options, Options)
     require_chain_and_model(chain, model)
     checked = required_chain(chain)
-    policy, plan = _given_or_planned(checked, model_for_chain(checked, model), k, options)
+    policy, plan = _given_or_planned(checked, model_for_chain(checked, model), k, options, before)
     policy = options.request.applied_to(policy)
     votes = policy.vote_cap if options.vote_cap is None else options.vote_cap
     flags = policy.flag_cap if options.flag_cap is None else options.flag_cap
@@ -45,7 +50,7 @@ def run_policy(
 
 
 def _given_or_planned(
-    chain: CheckedChain, model: Model, k: int | None, options: Options
+    chain: CheckedChain, model: Model, k: int | None, options: Options, before: Policy | None
 ) -> tuple[Policy, dict[str, Json] | None]:
     """The policy and its plan, before options change parts of it."""
     if options.policy is not None and k is None:
@@ -58,7 +63,7 @@ def _given_or_planned(
             raise InputError("k is given, so that there is nothing to plan: leave out k, or target and calibration")
         base = options.policy or recommended_policy(model) or Policy()
         return replace(base, rule=AheadBy(k)), None
-    planned = planned_policy(chain, model, options.target, options.request)
+    planned = planned_policy(chain, model, options.target, options.request, before)
     if planned is not None:
         return planned
     recommended = recommended_policy(model)

@@ -103,11 +103,16 @@ class Target:
 
 
 def planned_policy(
-    chain: Chain | CheckedChain, model: Model, target: Target, request: Request = PLAIN
+    chain: Chain | CheckedChain,
+    model: Model,
+    target: Target,
+    request: Request = PLAIN,
+    before: Policy | None = None,
 ) -> tuple[Policy, dict[str, Any]] | None:
     """The policy that reaches the target on a chain, and its plan for the journal.
 
-    None where there is nothing to plan with: the model was not measured, or the chain does not say how long it is.
+    What a plan does not set is as in `before`, by default as in the policy that ships with the model. None where there
+    is nothing to plan with: the model was not measured, or the chain does not say how long it is.
     """
     PlanRequest(target.rule)
     checked = required_chain(chain)
@@ -121,7 +126,7 @@ def planned_policy(
         races = chosen_races(assumed, job, target.rule)
     except NoKCanHelp as error:
         raise NoKCanHelp(f"{error}. To run it anyway, give `k`") from None
-    base = recommended_policy(model) or Policy()
+    base = before or recommended_policy(model) or Policy()
     policy = replace(
         base,
         rule=races.rule,

@@ -67,7 +67,7 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     as_json: bool,
     **given: Any,
 ) -> int:
-    """Measure how often a model answers the steps of PROCESS rightly.
+    """Measure how often a model answers the steps of PROCESS correctly.
 
     Steps are drawn at random, and every model votes on each. Where one errs, further samples show whether it errs
     there every time. `unerring plan` and `unerring run --calibration` compute k and cost from these counts.
@@ -152,7 +152,12 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     show_default=True,
     help="ahead-by counts votes, log-odds weighs each by the probability that it is right.",
 )
-@option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Samples in flight at once, for the time.")
+@option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Samples in flight at once, to estimate how long the run takes.",
+)
 @json_option
 def plan(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     calibrations: tuple[Path, ...],

@@ -1,4 +1,7 @@
-"""How a command is declared: its options, typed objects made of several options, and `--help` by groups."""
+"""Declare commands: options, typed objects made of several options, and `--help` with options in groups.
+
+A new option of a command needs a group in `OPTION_GROUPS`.
+"""
 
 from collections.abc import Callable, Mapping
 from functools import partial, wraps
@@ -16,13 +19,14 @@ OPTION_GROUPS = {  # headings of --help, and the parameters under each in their 
     ),
     "How steps are decided": (
         *("k", "success", "target", "m", "rule", "calibration", "calibrations", "vote_cap", "flag_cap", "min_replies"),
-        *("shortlist", "escalate", "escalate_after", "copies", "flagged", "same_model"),
+        *("shortlist", "escalate", "escalate_after"),
     ),
+    "What stops it": ("copies", "flagged", "same_model", "patience", "grace"),
     "What was measured, given by hand": ("p", "v", "input_tokens", "output_tokens", "latency"),
     "What it may cost": ("usd", "tokens", "calls", "hours", "strict", "prices", "price_in", "price_out"),
     "How models are asked": (
         *("temperature", "first_temperature", "max_output_tokens", "system", "extra", "nonce", "echo", "probe"),
-        *("allow_hosts", "patience", "grace"),
+        "allow_hosts",
     ),
     "Speed": ("speculate", "in_flight", "waste", "concurrency"),
     "Output": ("verbose", "full", "tree", "plots", "html", "require", "as_json", "traceback", HELP),

@@ -36,6 +36,7 @@ from unerring.cli.exits import (
 )
 from unerring.cli.option_values import FILE, SEED, TOTAL
 from unerring.cli.options import (
+    AS_IN_FILE,
     cap_options,
     escalation_options,
     file_argument,
@@ -45,10 +46,10 @@ from unerring.cli.options import (
     model_option,
     parameters,
     planning_options,
-    request_options,
+    request_options_of_fork,
     require_option,
     set_option,
-    spending_options,
+    spending_options_of_known_run,
 )
 from unerring.cli.text.doubtful import doubtful_text
 from unerring.cli.text.report import printable, report_text
@@ -222,14 +223,14 @@ def rejudge(file: Path, dry_run: bool, process: str | None, trust: bool, as_json
 @option("--at", type=TOTAL, required=True, metavar="N", help="The first step that the new run decides itself.")
 @option("--out", type=FILE, required=True, metavar="NEW", help="The journal of the new run.")
 @set_option
-@model_option
-@k_option("auto", unset=", where another target or model is given; else as in FILE")
+@model_option(AS_IN_FILE)
+@k_option("auto", unset=f", where another --target, --rule or --calibration is given; else {AS_IN_FILE}")
 @planning_options
-@option("--seed", type=SEED, help="Seed of the new run's samples.")
-@request_options
-@cap_options
+@option("--seed", type=SEED, help=f"Seed of the new run's samples, by default {AS_IN_FILE}.")
+@request_options_of_fork
+@cap_options(AS_IN_FILE, AS_IN_FILE, f"{AS_IN_FILE}, and at least 2 where --model is an endpoint")
 @escalation_options
-@spending_options
+@spending_options_of_known_run
 @judging_options
 @json_option
 def fork(  # noqa: PLR0913, PLR0917  (one parameter for each option)
@@ -251,7 +252,8 @@ def fork(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     unerring resume other.db
 
     The new run takes over the steps before N from the journal FILE; its certificate takes none of them as evidence.
-    Settings that you do not give are those of that run. FILE is checked up to step N and not changed; its run may be
+    Settings that you do not give are those of that run; a run that is planned for another target has the
+    temperatures and the output limit of the calibration. FILE is checked up to step N and not changed; its run may be
     in progress.
     """
     try:

@@ -65,16 +65,17 @@ traceback_option = option(  # may stand before the command's name or after it
     help="Print the traceback of an error in your own code (or set UNERRING_TRACEBACK=1).",
 )
 
-model_option = option(
-    "--model",
-    "models",
-    multiple=True,
-    metavar="SPEC",
-    shell_complete=complete_models,
-    help="The model that answers, by default embedded. "
-    + " ".join(f"{one.forms}: {one.about}." for one in PROVIDERS.values())
-    + " package.module:Class: a sampler of your own. Give --model several times to have models take turns.",
-)
+AS_IN_FILE = "as in FILE"  # the default of a fork's settings
+
+
+def model_option(default: str = "embedded") -> Decorator:
+    """`--model`; `default` says what answers without it."""
+    text = f"The model that answers, by default {default}. "
+    text += " ".join(f"{one.forms}: {one.about}." for one in PROVIDERS.values())
+    text += " package.module:Class: a sampler of your own. Give --model several times to have models take turns."
+    return option("--model", "models", multiple=True, metavar="SPEC", shell_complete=complete_models, help=text)
+
+
 set_option = option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the process; repeatable."
 )
@@ -109,7 +110,7 @@ process_options = options(
         type=click.Choice([*PARSERS]),
         help="How strictly answers are read, for a process with a parameter `parse`; the same as --set parse=...",
     ),
-    model_option,
+    model_option(),
     pack=_pack_parse,
 )
 
@@ -149,7 +150,7 @@ def _pack_budget(given: dict[str, Any]) -> None:
     given["budget"] = Budget(*(given.pop(name) for name in ("usd", "tokens", "calls", "hours", "strict")))
 
 
-spending_options = options(
+_BUDGET = (
     option(
         "--budget-usd",
         "usd",
@@ -172,12 +173,18 @@ spending_options = options(
         is_flag=True,
         help="Stop, resumable, if a provider bills a call for more output tokens than it was allowed.",
     ),
-    option(
-        "--prices",
-        type=FILE,
-        help="A TOML file with dollars per million tokens, as for unerring plan. By default: the [prices] extra.",
-    ),
-    pack=_pack_budget,
+)
+
+
+def prices_option(default: str = "the [prices] extra") -> Decorator:
+    """`--prices`; `default` says where prices come from without it."""
+    text = f"A TOML file with dollars per million tokens, as for unerring plan. By default: {default}."
+    return option("--prices", type=FILE, help=text)
+
+
+spending_options = options(*_BUDGET, prices_option(), pack=_pack_budget)
+spending_options_of_known_run = options(
+    *_BUDGET, prices_option("the [prices] extra, else the prices in FILE"), pack=_pack_budget
 )
 
 
@@ -193,7 +200,7 @@ guard_options = options(
         metavar="SHARE",
         default=Guards().copies,
         show_default=True,
-        help="Stop if a larger share of the replies are copies of earlier ones, as from a cache. Copies never vote.",
+        help="Stop if a larger share of the samples are copies of earlier ones, as from a cache. Copies never vote.",
     ),
     option(
         "--flagged",
@@ -235,14 +242,14 @@ escalation_options = options(
         "--escalate",
         metavar="SPEC",
         shell_complete=complete_models,
-        help="Another model, written as for --model, for the steps that the others do not settle.",
+        help="Another model, written as for --model, for the steps that the others do not decide.",
     ),
     option(
         "--escalate-after",
         type=COUNT,
         default=3,
         show_default=True,
-        help="After how many rounds of samples a step goes to the model of --escalate.",
+        help="With --escalate: after how many rounds of samples a step goes to that model.",
     ),
 )
 
@@ -278,53 +285,81 @@ def _fields_of(text: str) -> dict[str, Json]:
     return fields
 
 
-_TEMPERATURE = option(
-    "--temperature",
-    type=TEMPERATURE,
-    metavar="T",
-    help="Temperature of the samples; by default 0 for the first of each step and 0.1 for the others.",
-)
+def _temperature(default: str) -> Decorator:
+    text = f"Temperature of the samples; by default {default}."
+    return option("--temperature", type=TEMPERATURE, metavar="T", help=text)
+
+
 _FIRST_TEMPERATURE = option(
     "--first-temperature",
     type=TEMPERATURE,
     metavar="T",
     help="Temperature of the first sample of each step, if it differs from --temperature.",
 )
-_REQUEST = (
-    option(
-        "--max-output-tokens",
-        type=COUNT,
-        help="Most tokens of an answer; a longer one is red-flagged. 750 by default; give more to models that reason.",
-    ),
-    option("--system", metavar="TEXT|@FILE", help="A system message before every question."),
-    option(
-        "--request",
-        "extra",
-        metavar="JSON|@FILE",
-        help='More fields of each request, such as {"top_p": 0.9, "reasoning_effort": "low"}.',
-    ),
-    option("--nonce/--no-nonce", default=None, help="End each request with a unique line, which no cache can answer."),
-    option(
-        "--echo/--no-echo",
-        default=None,
-        help="Ask for a word of the request at the end of each answer, so that no reply to another request can vote.",
-    ),
-)
-request_options = options(_TEMPERATURE, _FIRST_TEMPERATURE, *_REQUEST, pack=_pack_request)
-_PILOT_TEMPERATURE = option(
-    "--temperature", type=TEMPERATURE, metavar="T", help="Temperature of all samples; by default 0.1."
-)
-pilot_request_options = options(_PILOT_TEMPERATURE, *_REQUEST, pack=_pack_request)
 
-cap_options = options(
-    option("--vote-cap", type=COUNT, help="Most votes of a step, after which it is undecided; 60 by default."),
-    option("--flag-cap", type=COUNT, help="Most red-flagged samples of a step for each of its votes; 20 by default."),
-    option(
-        "--min-replies",
-        type=COUNT,
-        help="How many replies a winner's votes must come from at least; by default 2 on endpoints, else 1.",
-    ),
+
+def _more_of_requests(most_tokens: str = "750") -> tuple[Decorator, ...]:
+    """Request settings beyond temperatures; `most_tokens` says how long an answer may be by default."""
+    return (
+        option(
+            "--max-output-tokens",
+            type=COUNT,
+            help=f"Most tokens of an answer; a longer one is red-flagged. By default {most_tokens}; give more to "
+            "models that reason.",
+        ),
+        option("--system", metavar="TEXT|@FILE", help="A system message before every question."),
+        option(
+            "--request",
+            "extra",
+            metavar="JSON|@FILE",
+            help='More fields of each request, such as {"top_p": 0.9, "reasoning_effort": "low"}.',
+        ),
+        option(
+            "--nonce/--no-nonce", default=None, help="End each request with a unique line, which no cache can answer."
+        ),
+        option(
+            "--echo/--no-echo",
+            default=None,
+            help="Ask for a word of the request at the end of each answer, so that no reply to another request can "
+            "vote.",
+        ),
+    )
+
+
+request_options = options(
+    _temperature("0 for the first of each step and 0.1 for the others"),
+    _FIRST_TEMPERATURE,
+    *_more_of_requests(),
+    pack=_pack_request,
 )
+request_options_of_fork = options(
+    _temperature(AS_IN_FILE), _FIRST_TEMPERATURE, *_more_of_requests(AS_IN_FILE), pack=_pack_request
+)
+pilot_request_options = options(
+    option("--temperature", type=TEMPERATURE, metavar="T", help="Temperature of all samples; by default 0.1."),
+    *_more_of_requests(),
+    pack=_pack_request,
+)
+
+
+def cap_options(votes: str = "60", flags: str = "20", replies: str = "2 on endpoints, else 1") -> Decorator:
+    """`--vote-cap`, `--flag-cap` and `--min-replies`, with what holds without each."""
+    return options(
+        option(
+            "--vote-cap", type=COUNT, help=f"Most votes of a step, after which it is undecided; by default {votes}."
+        ),
+        option(
+            "--flag-cap",
+            type=COUNT,
+            help=f"Most red-flagged samples of a step for each of its votes; by default {flags}.",
+        ),
+        option(
+            "--min-replies",
+            type=COUNT,
+            help=f"How many replies a winner's votes must come from at least; by default {replies}.",
+        ),
+    )
+
 
 speculation_options = options(
     option(
@@ -385,7 +420,7 @@ judging_options = options(  # the command gets `process` and `trust`
 )
 asking_options = options(  # of a new run
     request_options,
-    cap_options,
+    cap_options(),
     escalation_options,
     spending_options,
     guard_options,

@@ -45,7 +45,7 @@ from unerring.cli.options import (
     process_options,
     require_option,
     speculation_options,
-    spending_options,
+    spending_options_of_known_run,
     verbose_option,
 )
 from unerring.cli.progress import Progress
@@ -86,8 +86,8 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 ) -> int:
     """Run PROCESS, deciding every step by voting.
 
-    PROCESS is a shipped process (hanoi, multiply, sort), or your own class as package.module:Class. If --journal
-    holds this run already, the same command continues where it stopped.
+    PROCESS is a shipped process (hanoi, multiply, solve, sort), or your own class as package.module:Class. If
+    --journal holds this run already, the same command continues where it stopped.
 
     \b
     unerring run hanoi --set disks=12 --journal h12.db --seed 1
@@ -140,7 +140,7 @@ NOT_OF_RESUME = {name: f"{reason}; {_FORK}" for name, reason in _REASONS.items()
 @option("--echo/--no-echo", default=None, help="From here on as with `run --echo`, or without.")
 @option("--repair", is_flag=True, help="Keep the intact part of a damaged journal, and continue from its end.")
 @accept_changes_option
-@spending_options
+@spending_options_of_known_run
 @guard_options
 @speculation_options
 @judging_options
@@ -162,7 +162,8 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 ) -> int:
     """Continue the run in the journal FILE, where it stopped.
 
-    All settings are those of the run; options here change the rest. If you did not start the run on this machine, the
+    The run keeps its model, its rule and its request settings; options here raise caps, turn --nonce and --echo on or
+    off, or change budgets, guards and speed. If you did not start the run on this machine, the
     code that its journal names is not imported, and no key is sent to the hosts that it names, unless --process,
     --allow-host or --trust allow it.
     """

@@ -73,7 +73,7 @@ NO_EMBEDDED_MODEL = (
     "thoughts in <think>.",
 )
 @option("--tree", type=Whole(0, MAX_COUNT), help="Lines of the tree of problems to print; 60 with -v, else none.")
-@model_option
+@model_option()
 @k_option("3")
 @planning_options
 @option("--journal", type=FILE, help="The file that keeps the run; a new one by default.")

@@ -10,7 +10,7 @@ import pytest
 import unerring
 from doubling import Doubling, double, exported, stopped
 from parked_runs import entries, refused
-from unerring import InputError, Options, Policy, Request
+from unerring import InputError, Options, Policy, Request, Target
 from unerring.adapters.sqlite.new_file import write_journal
 from unerring.api.budget import Budget
 from unerring.api.journals.export import step_records, vote_records
@@ -94,6 +94,17 @@ def test_what_is_not_given_is_as_in_the_source(source, tmp_path):
     policy = Policy(FirstTo(5))
     unerring.fork(source, 1, tmp_path / "policy.db", Doubling(), options=Options(policy=policy))
     assert entries(tmp_path / "policy.db", Opened)[0].policy == policy.to_json()
+
+
+def test_a_fork_planned_for_another_target_keeps_what_its_plan_does_not_set(tmp_path):
+    """The margin is planned; caps, least replies and the rounds before escalation are as in the source."""
+    kept = Options(vote_cap=900, flag_cap=3, min_replies=2, escalate="noise/p=1", escalate_after=5, max_steps=1)
+    with pytest.raises(unerring.Stopped):
+        unerring.run(unerring.Hanoi(3), "embedded", tmp_path / "run.db", 9, options=kept)
+    unerring.fork(tmp_path / "run.db", 1, tmp_path / "fork.db", options=Options(target=Target(0.9)))
+    [old], [new] = entries(tmp_path / "run.db", Opened), entries(tmp_path / "fork.db", Opened)
+    assert new.policy["rule"] != old.policy["rule"]
+    assert {**new.policy, "rule": None} == {**old.policy, "rule": None}
 
 
 def test_a_fork_keeps_a_budget_or_has_one_of_its_own(tmp_path):

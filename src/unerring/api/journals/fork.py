@@ -189,7 +189,8 @@ def _opening(
     require_whole("seed", before.seed if seed is None else seed, -MAX_SEED, MAX_SEED)
     planned = options.target != Target()
     base = options if planned or options.policy is not None else replace(options, policy=state.policy)
-    policy, plan = run_policy(chain, before.model if model is None else model, k, base)
+    planned_for = before.model.partition(RESERVE)[0] if model is None else model
+    policy, plan = run_policy(chain, planned_for, k, base, state.policy)
     if k is None and options.policy is None and not planned and model is None:
         plan = before.plan
     request, name = _merged(state.request, options.request), before.model
