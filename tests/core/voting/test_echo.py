@@ -1,4 +1,4 @@
-"""Echoes: what counts as repeating a token, and what an answer is without it."""
+"""Echoes: what counts as repeating a token, and the answer without it."""
 
 from collections import Counter
 
@@ -15,8 +15,8 @@ ANSWERS = ["7", '{"a": "b"}', "next_state = [[3], [], []]", "```json\n{}\n```", 
 ENDS = ["\n{}", "\n\n{}\n", "\n`{}`", "\n**{}**", " {}", " {}.", '\n"{}"\n', "\n#{}", "\n  {}  "]
 
 
-def test_an_answer_is_what_stands_before_its_token():
-    """Whatever marks a model puts around the word, the answer before it comes out as it was."""
+def test_an_answer_is_the_text_before_its_token():
+    """Whatever marks a model puts around the token, the answer before it is unchanged."""
     for answer in ANSWERS:
         for end in ENDS:
             assert without_echo(answer + end.format(TOKEN), TOKEN) == answer
@@ -27,14 +27,14 @@ def test_an_answer_is_what_stands_before_its_token():
     "text", ["7", "", f"7 {TOKEN} and more", f"7 {TOKEN}X", f"7 X{TOKEN}", f"7\n{echo_token('b')}"]
 )
 def test_an_answer_without_its_token_is_flagged_as_another_calls(text):
-    """No token, another call's, or one with something behind it: the flag is none that the text alone explains."""
+    """An answer without a token, with another call's, or with text after it is flagged as another request's reply."""
     with pytest.raises(RedFlag, match=TOKEN) as raised:
         without_echo(text, TOKEN)
     assert raised.value.kind is FlagKind.COPY
 
 
 def test_each_call_has_a_token_of_its_own():
-    """Step, place, number and run: where one of these is another, so is the token; of 20,000 none are equal."""
+    """The token depends on step, state, number and run; of 20,000 tokens none are equal."""
     request = Request(echo=True)
     tokens = {
         request.token(session, at, Settings(1.0, 10, seed, step, slot))
@@ -53,14 +53,17 @@ def test_each_call_has_a_token_of_its_own():
 
 
 def test_an_echo_is_kept_and_changes_no_question():
-    """It is in the journal's request, and not in the digests of questions."""
+    """It is in the journal's request settings, and not in the digests of questions."""
     request = Request(echo=True, extra={"top_p": 0.9})
     assert request_from(request.to_json()) == request
     assert request.question_text == Request(extra={"top_p": 0.9}).question_text
 
 
 def test_a_chains_own_token_is_a_whole_word_of_question_and_answer():
-    """`Subtask.echo` is in every wording of a question, or the process is wrong; in an answer, or it is flagged."""
+    """Each wording of a question must have its `Subtask.echo`, or the process is wrong.
+
+    An answer without it is flagged.
+    """
     require_echo("row 17: yes", "17")
     for text in ("row 171: yes", "row x17: yes", "yes"):
         with pytest.raises(RedFlag, match="17"):

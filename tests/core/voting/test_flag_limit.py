@@ -1,4 +1,4 @@
-"""When a run stops because its samples are flagged, and what it says then."""
+"""When a run stops because its samples are flagged, and its message."""
 
 from math import comb
 from random import Random
@@ -21,14 +21,17 @@ FLAG = FlaggedSample(FlagKind.MALFORMED, "the answer is not JSON", "well")
 
 
 def drawn(watch, step, voters=("a",)):
-    """Count a step's samples, votes and flags in their order; whether the run is to stop."""
+    """Count a step's samples, votes and flags in order; returns whether the run is to stop."""
     for place, flagged in enumerate(step):
         watch.add(voters[place % len(voters)], place, len(voters), FLAG if flagged else None)
     return watch.all_flagged(len(voters))
 
 
 def test_a_run_is_stopped_at_its_first_samples_where_all_are_flagged():
-    """After 16 flagged samples and no vote, on one step or on many, and not before; of several voters all must be."""
+    """After 16 flagged samples and no vote, on one step or on many, and not before, a run stops.
+
+    With several voters all must be.
+    """
     for steps in ([[True] * MIN_FLAGS_WITHOUT_VOTE], [[True]] * MIN_FLAGS_WITHOUT_VOTE, [[True] * 3] * 6):
         watch = FlagWatch(0.95)
         stops = [drawn(watch, step) for step in steps]
@@ -42,7 +45,7 @@ def test_a_run_is_stopped_at_its_first_samples_where_all_are_flagged():
 
 
 def test_a_hard_step_among_fine_ones_does_not_stop_a_run():
-    """However many of its samples are flagged: of a step only the first count; also in a session that begins there."""
+    """Only the first samples of a step count, so one hard step stops no run, nor a session that starts at it."""
     watch = FlagWatch(0.95)
     for _ in range(20):
         drawn(watch, [False] * 3)
@@ -53,7 +56,7 @@ def test_a_hard_step_among_fine_ones_does_not_stop_a_run():
 
 
 def test_a_model_that_is_flagged_from_some_step_on_stops_the_run():
-    """Fourteen steps later, of three samples each, as many as fill a window."""
+    """The run stops fourteen steps later, when a window of samples, three a step, is full of flags."""
     watch = FlagWatch(0.95)
     for _ in range(1000):
         drawn(watch, [False] * 3)
@@ -61,7 +64,7 @@ def test_a_model_that_is_flagged_from_some_step_on_stops_the_run():
     assert stops == [False] * 12 + [True] * 2
 
 
-def test_a_dead_member_is_named_and_stops_nothing():
+def test_a_voter_that_is_always_flagged_is_named_and_stops_nothing():
     """One of three voters that is always flagged is named once, whether or not it ever voted; all three stop a run."""
     members = ("a", "b", "c")
     for before in ([], ["a", "b", "c"]):
@@ -76,8 +79,8 @@ def test_a_dead_member_is_named_and_stops_nothing():
     assert not stops[30]
 
 
-def test_false_alarms_are_as_rare_as_they_are_said_to_be():
-    """Half flagged at random: the beginning stops one run in 65,536, a window is full of flags with 41 / 2^40.
+def test_false_alarms_are_as_rare_as_stated():
+    """With half flagged at random, the start stops one run in 65,536, and a window is full of flags with 41 / 2^40.
 
     The window is counted exactly; over three million samples its bound is below one in 8,900. Samples of such a model,
     drawn with a seed, stop nothing, nor do those of embedded members that fail on single steps.
@@ -113,21 +116,23 @@ ADVICE = [
 
 
 def test_what_to_do_follows_from_the_reason():
-    """Each usual mistake of a first run is named with the setting that mends it, and numbers that can be pasted."""
-    assert [(flagged.reason, told) for flagged, told in ADVICE if told not in advice(flagged, 750)] == []
+    """Each usual mistake of a first run has the setting that corrects it, with numbers that can be pasted."""
+    assert [
+        (flagged.reason, explanation) for flagged, explanation in ADVICE if explanation not in advice(flagged, 750)
+    ] == []
 
 
-def test_the_most_common_reason_is_told_with_a_reply_that_no_terminal_obeys():
-    """Reasons that differ in numbers are one; the reply is shortened, in one line, with its controls shown."""
+def test_the_most_common_reason_is_shown_with_an_inert_reply():
+    """Reasons that differ in numbers are one; the reply is shortened to one line with control characters escaped."""
     texts = ["\x1b[2J" + "x" * number for number in (5, 600)]
     flagged = [FLAG]
     for text in texts:
         with pytest.raises(RedFlag) as raised:
             json_answer(text)
         flagged.append(FlaggedSample(raised.value.kind, raised.value.reason + f" at {len(text)}", text))
-    told = explanation_of(flagged, 750)
-    assert "(2 of 3)" in told
-    assert "\\x1b[2Jxxx" in told
-    assert told.isprintable()
-    assert len(told) < 500
+    explanation = explanation_of(flagged, 750)
+    assert "(2 of 3)" in explanation
+    assert "\\x1b[2Jxxx" in explanation
+    assert explanation.isprintable()
+    assert len(explanation) < 500
     assert explanation_of([], 750) == ""

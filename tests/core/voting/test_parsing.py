@@ -1,4 +1,4 @@
-"""Parsers that ship: what they read, and the reason for which they flag everything else."""
+"""The parsers that ship: what they read, and the reason with which they flag everything else."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from unerring.errors import InputError
 
 
 def flagged(parse, text):
-    """The reason for which a parser flags a text, or what it reads in it."""
+    """The reason with which a parser flags a text, or the value that it reads."""
     try:
         return parse(text)
     except RedFlag as flag:
@@ -17,7 +17,7 @@ def flagged(parse, text):
 
 
 def test_null_is_no_answer_to_json_answer():
-    """A reply of null is flagged as such; null further inside an answer is the process's to judge."""
+    """A reply of null is flagged; null within an answer is left to the process."""
     for parse in (json_answer, lenient_json):
         assert flagged(parse, " null\n") == "the answer is null"
         assert parse('{"found": null}') == {"found": None}
@@ -35,7 +35,10 @@ WRAPPED = [
 
 
 def test_lenient_json_reads_one_fence_and_one_block_of_thoughts():
-    """The same JSON in a fence around the whole reply, after leading thoughts, or both; json_answer reads it bare."""
+    """It reads JSON in a fence around the whole reply, after leading thoughts, or both.
+
+    Json_answer reads bare JSON.
+    """
     assert {text: flagged(lenient_json, text) for text in WRAPPED if flagged(lenient_json, text) != {"a": 1}} == {}
     bare = [text for text in WRAPPED if flagged(json_answer, text) == {"a": 1}]
     assert bare == WRAPPED[:2]
@@ -64,13 +67,13 @@ NEITHER = {
 
 
 def test_lenient_json_tolerates_nothing_else():
-    """Whatever else stands in a reply is flagged, with a reason that says what it is."""
-    wrong = {text: told for text, why in NEITHER.items() if why not in (told := str(flagged(lenient_json, text)))}
+    """Any other text in a reply is flagged, with a reason that names it."""
+    wrong = {text: reason for text, why in NEITHER.items() if why not in (reason := str(flagged(lenient_json, text)))}
     assert wrong == {}
 
 
 def test_parsers_go_by_names():
-    """A process can take the name of a parser as its parameter; an unknown name is refused in one line."""
+    """A process can take a parser's name as its parameter; an unknown name is refused in one line."""
     assert {name: parser_named(name)(' "a" ') for name in PARSERS} == {
         "json": "a",
         "lenient-json": "a",
@@ -82,8 +85,8 @@ def test_parsers_go_by_names():
             parser_named(name)
 
 
-def test_what_is_kept_of_a_process_s_texts_is_bounded():
-    """A process that has another example, or another field's name, at each step fills no memory with them."""
+def test_the_parsers_caches_are_bounded():
+    """A process with a new example or field name at each step does not fill the memory."""
     for number in range(1000):
         parsing._example_texts(f'{{"answer": "example {number}"}}')
     assert parsing._example_texts.cache_info().currsize <= parsing.MAX_CACHE_ENTRIES

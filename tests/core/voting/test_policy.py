@@ -1,4 +1,4 @@
-"""Policies: what is refused, and what comes back from a journal."""
+"""Policies: what is refused, and what is read back from a journal."""
 
 import json
 
@@ -23,7 +23,7 @@ def test_the_default_policy_is_the_papers():
 
 
 def test_a_temperature_of_0_is_raised_by_flagged_samples():
-    """Each flagged sample of earlier rounds raises it, up to 1; the first sample and other temperatures are left."""
+    """Each flagged sample of earlier rounds raises it, up to 1; the first sample and other temperatures stay."""
     cold, warm = Policy(later_temperature=0.0), Policy()
     assert [cold.temperature(5, flagged) for flagged in (0, 1, 3, 99)] == [0.0, 0.1, pytest.approx(0.3), 1.0]
     assert [cold.temperature(0, 7), warm.temperature(5, 7)] == [0.0, 0.1]
@@ -45,7 +45,7 @@ def test_a_policy_comes_back_from_json(policy):
 
 
 def test_a_policy_that_weighs_no_votes_is_written_without_weights():
-    """The bytes of journals whose rule counts every vote alike are what they always were."""
+    """If every vote counts alike, a journal's bytes are the same as before weights existed."""
     assert json.dumps(Policy(vote_cap=9).to_json()) == (
         '{"rule": "ahead-by 3", "vote_cap": 9, "flag_cap": 20, "temperatures": [0.0, 0.1], '
         '"max_output_tokens": 750, "min_logprob": null}'
@@ -80,15 +80,15 @@ def test_a_flag_cap_below_one_is_refused(cap):
 
 
 @each("temperatures", [(-0.1, 0.1), (0.0, -1.0), (float("nan"), 0.1), (0.0, float("nan"))])
-def test_a_temperature_that_is_none_is_refused(temperatures):
-    """A temperature is a number of at least 0."""
+def test_an_invalid_temperature_is_refused(temperatures):
+    """A temperature is a number from 0."""
     with pytest.raises(InputError, match="temperature"):
         Policy(first_temperature=temperatures[0], later_temperature=temperatures[1])
 
 
 @each("tokens", [0, -1])
 def test_a_length_limit_that_flags_every_answer_is_refused(tokens):
-    """A limit below one token flags whatever a model says, so it is refused before it costs anything."""
+    """A limit below one token is refused, since it would flag every answer."""
     with pytest.raises(InputError, match="max_output_tokens"):
         Policy(flags=FlagRules(max_output_tokens=tokens))
 
@@ -120,14 +120,14 @@ def without(key):
         [],
     ],
 )
-def test_what_is_no_policy_is_refused(data):
+def test_an_invalid_policy_is_refused(data):
     """Data that `to_json` did not write is a ValueError."""
     with pytest.raises(ValueError, match=r"policy|rule|whole number|weigh"):
         policy_from(data)
 
 
 @each("change", [{"vote_cap": 0}, {"vote_cap": 2}, {"flag_cap": 0}, {"temperatures": [-1, 0]}])
-def test_a_policy_whose_figures_cannot_be_is_refused_as_data(change):
-    """Figures that no policy can have are, where they come from a journal, the journal's fault: a ValueError."""
+def test_impossible_figures_in_a_journals_policy_are_a_value_error(change):
+    """Impossible figures of a policy from a journal are the journal's fault, hence a ValueError."""
     with pytest.raises(ValueError, match=r"."):
         policy_from(Policy().to_json() | change)

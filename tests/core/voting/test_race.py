@@ -27,7 +27,7 @@ EQUAL = Weights((), (("one", VoterWeights((1000,), 1000)),))
     ids=lambda one: getattr(one, "name", ""),
 )
 def test_each_rule_has_its_own_moment(rule, won):
-    """By how many votes a-b-a-a is won: a lead of two, two votes, more than half of three, two nats."""
+    """Each rule decides a-b-a-a at its own vote: a lead of two, two votes, more than half of three, two nats."""
     race = Race(rule)
     verdicts = [race.tell(choice, 1000 if isinstance(rule, LogOdds) else 1) for choice in "abaa"]
     assert [getattr(verdict, "choice", None) for verdict in verdicts] == won
@@ -35,7 +35,7 @@ def test_each_rule_has_its_own_moment(rule, won):
 
 @each("k", [1, 2, 3, 5, 8])
 def test_unanimous_votes_win_at_exactly_k(k):
-    """As many equal votes as k win, one fewer does not: an absent runner-up has no votes."""
+    """K equal votes win and one fewer does not: a missing runner-up has no votes."""
     race = Race(AheadBy(k))
     for _ in range(k - 1):
         assert isinstance(race.tell("a"), Continue)
@@ -43,7 +43,7 @@ def test_unanimous_votes_win_at_exactly_k(k):
 
 
 def test_a_margin_of_5_never_accepts_3_to_2():
-    """The k of a race is a margin, not a number of votes: 3-2 is open under k = 5, and so is every lead below 5."""
+    """K is a margin, not a number of votes: with k = 5, 3-2 is open, and so is every lead below 5."""
     race = Race(AheadBy(5))
     tell_all(race, "aabba")
     assert race.verdict == Continue(4)
@@ -54,7 +54,7 @@ def test_a_margin_of_5_never_accepts_3_to_2():
 
 @each(("rule", "cap"), [(AheadBy(2), 4), (FirstTo(3), 4), (Majority(4), None)])
 def test_a_win_in_the_last_permitted_vote_counts(rule, cap):
-    """The vote that meets the cap may still win."""
+    """The vote that reaches the cap may win."""
     race = Race(rule, cap)
     tell_all(race, "baa")
     assert isinstance(race.verdict, Continue)
@@ -64,7 +64,7 @@ def test_a_win_in_the_last_permitted_vote_counts(rule, cap):
 
 @each("rule", [AheadBy(3), FirstTo(5), Majority(7)])
 def test_an_undecided_race_never_returns_an_answer(rule):
-    """At the cap the verdict has no choice, even where one candidate leads."""
+    """At the cap the verdict has no choice, even if one candidate leads."""
     race = Race(rule, cap=7)
     tell_all(race, "aabbcca")
     assert race.verdict == Undecided(7)
@@ -72,8 +72,8 @@ def test_an_undecided_race_never_returns_an_answer(rule):
     assert race.missing() == 0
 
 
-def test_ties_never_fall_to_the_first_candidate():
-    """At every tie up to the cap nobody wins, whoever came first."""
+def test_ties_never_go_to_the_first_candidate():
+    """At every tie up to the cap no candidate wins, whichever came first."""
     race = Race(AheadBy(1), cap=1)
     assert race.tell("a") == Won("a")
     even = Race(AheadBy(2), cap=8)
@@ -86,7 +86,7 @@ def test_ties_never_fall_to_the_first_candidate():
 
 @each(("name", "rule"), [("ahead-by 3", AheadBy(3)), ("first-to 1", FirstTo(1)), ("majority 15", Majority(15))])
 def test_a_rule_is_read_from_its_name(name, rule):
-    """The three rules have the names that a command line takes."""
+    """The three rules are read from the names that the command line takes."""
     assert rule_named(name) == rule
     assert rule.name == name
 
@@ -101,15 +101,15 @@ def test_a_rule_is_read_from_its_name(name, rule):
     ],
     ids=repr,
 )
-def test_what_is_no_rule_is_refused(name):
-    """Anything else than a rule's own name is a ValueError, with weights and without."""
+def test_an_invalid_rule_is_refused(name):
+    """Any other text than a rule's name is a ValueError, with weights and without."""
     for weights in (None, WEIGHTS):
         with pytest.raises(ValueError, match=r"."):
             rule_named(name, weights)
 
 
 def test_a_log_odds_rule_is_read_from_its_name_and_its_weights():
-    """The name alone does not say what votes weigh, and the other rules have no use for weights."""
+    """The name alone does not have the weights, and the other rules do not use weights."""
     assert rule_named("log-odds 16.86", WEIGHTS) == LogOdds(16.86, WEIGHTS)
     with pytest.raises(ValueError, match="none are given"):
         rule_named("log-odds 16.86")
@@ -117,7 +117,7 @@ def test_a_log_odds_rule_is_read_from_its_name_and_its_weights():
         rule_named("ahead-by 3", WEIGHTS)
 
 
-def test_an_unknown_rule_is_told_which_there_are():
+def test_an_unknown_rule_lists_the_rules():
     """The message lists the rules."""
     with pytest.raises(ValueError, match="ahead-by K, first-to K, majority N, log-odds NATS"):
         rule_named("borda 3")
@@ -126,6 +126,6 @@ def test_an_unknown_rule_is_told_which_there_are():
 @each("rule", [AheadBy, FirstTo, Majority])
 @each("number", [0, -1, True, 1.0, "3", None])
 def test_a_margin_is_a_whole_number_of_at_least_one(rule, number):
-    """Nothing else, true included, makes a rule."""
+    """Any other value, `True` included, makes no rule."""
     with pytest.raises(ValueError, match="whole number from 1 to"):
         rule(number)

@@ -1,4 +1,4 @@
-"""Screening: what is flagged before an answer is even parsed."""
+"""Screening: which answers are flagged before they are parsed."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ def kind_of(rules, sample):
 
 
 def test_a_plain_answer_is_not_flagged():
-    """An answer that is short, complete and original may vote."""
+    """A short, complete and original answer may vote."""
     assert FlagRules().screen(Sample("move = [1, 0, 2]", Usage(500, 40))) is None
 
 
@@ -25,13 +25,13 @@ def test_an_answer_is_too_long_only_above_the_limit(tokens, kind):
 
 
 def test_an_answer_cut_off_is_flagged_however_short():
-    """An answer that met the length limit of its call is truncated."""
+    """An answer that reached the length limit of its call is truncated."""
     assert kind_of(FlagRules(), Sample("x", Usage(0, 3), finish=Finish.LENGTH)) is FlagKind.TRUNCATED
 
 
 @each(("logprob", "kind"), [(-0.5, None), (-1.0, None), (-1.001, FlagKind.IMPROBABLE), (None, None)])
 def test_an_answer_is_improbable_only_below_the_limit(logprob, kind):
-    """The limit itself is allowed, and so is an answer whose engine gives no log-probability."""
+    """The limit itself is allowed, and so is an answer without a log-probability."""
     assert kind_of(FlagRules(min_logprob=-1.0), Sample("x", logprob=logprob)) is kind
 
 
@@ -41,20 +41,20 @@ def test_an_improbable_answer_passes_where_no_limit_is_set():
 
 
 def test_a_flag_says_what_it_saw_and_what_was_allowed():
-    """The reason names both numbers."""
+    """The reason has the value and the limit."""
     assert "800" in FlagRules(750).screen(Sample("x", Usage(0, 800))).reason
     assert "750" in FlagRules(750).screen(Sample("x", Usage(0, 800))).reason
     assert "-2" in FlagRules(min_logprob=-1.0).screen(Sample("x", logprob=-2.0)).reason
 
 
 def test_a_parser_may_raise_a_flag_with_a_reason_alone():
-    """A flag raised without a kind is a malformed answer, and its reason is its message."""
+    """A flag raised without a kind is malformed, and its reason is its message."""
     flag = RedFlag("no move found")
     assert (flag.kind, flag.reason, str(flag)) == (FlagKind.MALFORMED, "no move found", "no move found")
 
 
 def test_every_kind_has_advice_and_is_in_the_description_of_the_journal():
-    """A new kind is not forgotten: what to do about it, and its name where the journal's format is described."""
+    """Every kind of flag has advice, and is named in the description of the journal's format."""
     page = Path(__file__).parents[3] / "docs" / "journal.md"
     (listed,) = re.findall(r"`flag` says why the sample may not vote: ([^;]*);", page.read_text(encoding="utf-8"))
     assert re.findall("`([^`]*)`", listed) == [kind.value for kind in FlagKind]

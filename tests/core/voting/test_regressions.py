@@ -20,14 +20,14 @@ FLAG = FlagKind.MALFORMED
 
 
 def test_a_win_in_the_last_permitted_sample_of_a_step_counts(script):
-    """A step whose last permitted vote wins is committed, though its flags are plenty."""
+    """A step whose last permitted vote wins is committed, though it has many flags."""
     script.open(Policy(AheadBy(2), vote_cap=4, flag_cap=1))
     script.decide("b", FLAG, "a", "a", FLAG, "a")
     assert script.series.hardest()[0].tally == (3, 1)
 
 
 def test_the_same_action_with_different_next_states_does_not_merge(script):
-    """A candidate is the whole answer carried forward: equal moves with unequal states are rivals."""
+    """A candidate is the whole answer: equal moves with different states are rivals."""
     right = canonical({"move": [1, 0, 2], "next_state": [[2], [], [1]]})
     wrong = canonical({"move": [1, 0, 2], "next_state": [[], [2], [1]]})
     script.open().vote(0, right, wrong, right)
@@ -36,7 +36,7 @@ def test_the_same_action_with_different_next_states_does_not_merge(script):
 
 
 def test_nested_winners_come_back_unchanged(script):
-    """A winner that holds lists of lists, objects, text and null comes back as it was."""
+    """A winner with lists of lists, objects, text and null is returned unchanged."""
     choice = {"plan": [[1, [2, []]], {"b": None, "a": [True, 0.5]}], "why": 'a "quoted" [text], \n too \U0001f600'}
     script.open().decide(*[canonical(choice)] * 3)
     (decided,) = script.series.hardest()
@@ -59,20 +59,20 @@ def test_true_is_not_1():
 
 
 def test_perfect_votes_calibrate():
-    """A p of 1, which a pilot without an error measures, has a plan: k = 1 and certainty."""
+    """A p of 1, from a pilot without an error, has a plan: k = 1 and success 1."""
     assert k_min(1.0, 2**20 - 1, 0.95) == 1
     assert chain_probability(1.0, 1, 2**20 - 1) == 1.0
 
 
 @each("p", [0.5, 0.3, 0.0])
 def test_half_or_less_says_that_no_k_can_help(p):
-    """A p of 1/2 or less has an answer in words, not a division by zero or a negative k."""
+    """A p of 1/2 or less gives a message, not a division by zero or a negative k."""
     with pytest.raises(NoKCanHelp, match="no k can help"):
         k_min(p, 2**20 - 1, 0.95)
 
 
 def test_all_flagged_never_elects_candidate_0(script):
-    """A step that drew nothing but flags ends undecided; there is no candidate to fall back to."""
+    """A step with only flagged samples ends undecided; there is no candidate to fall back to."""
     script.open(Policy(AheadBy(1), vote_cap=5, flag_cap=3)).vote(0, FLAG, FLAG, FLAG)
     step = script.state.step(0)
     assert step.verdict == Undecided(0)
@@ -82,7 +82,7 @@ def test_all_flagged_never_elects_candidate_0(script):
 
 
 def test_a_rejected_sample_never_resets_the_state(script):
-    """A sample flagged in the middle of a race leaves votes, order and earlier steps as they were."""
+    """A sample flagged during a race leaves votes, order and earlier steps unchanged."""
     script.open().decide("x", "x", "x")
     script.vote(1, "a", "a", FlagKind.REJECTED)
     step = script.state.step(1)
@@ -93,7 +93,7 @@ def test_a_rejected_sample_never_resets_the_state(script):
 
 
 def test_a_cached_reply_served_twice_is_one_vote(script):
-    """What the provider admits to be a copy, and what it serves twice, is recognized, and does not vote."""
+    """A reply marked as a copy, or delivered twice, is recognized and does not vote."""
     copies, sent = CopyDetector(), SentCall("a question")
     first = Sample("a", reply_id=f"{1:016x}")
     assert copies.judge("m", sent, Sample("a", cached=True), text_known=False) is not None
@@ -107,7 +107,7 @@ def test_a_cached_reply_served_twice_is_one_vote(script):
 
 
 def test_a_replayed_run_decides_as_it_did(script):
-    """A journal replayed gives the same winner, whatever the order in which its replies came in."""
+    """A journal replayed gives the same winner, in whatever order its replies were received."""
     script.open(Policy(AheadBy(2), vote_cap=9)).vote(0, "a", "b")
     script.tell(script.said(0, 3, "b"), script.said(0, 2, "b"))
     script.tell(Committed(0, "x"))
