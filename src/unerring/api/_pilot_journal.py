@@ -31,11 +31,6 @@ from unerring.runtime.protocols import Journal, Sampler
 _COMPARED_FIELDS = ("process", "parameters", "model", "seed", "policy", "request")
 
 
-def pilot_journal_path(out: Path) -> Path:
-    """The journal that belongs to the file of a calibration."""
-    return out.with_name(f"{out.name}.spend")
-
-
 @contextmanager
 def pilot_ledger(
     path: Path | None,
@@ -82,7 +77,7 @@ def kept_journal_path(out: Path | None, sampler: Sampler, budget: Budget, calibr
     """The path of a calibration's journal; None where nothing is paid for, or no file is asked for."""
     if out is None:
         return None
-    path, paid = pilot_journal_path(out), any(one.paid for one in samplers_of(sampler))
+    path, paid = out.with_name(f"{out.name}.spend"), any(one.paid for one in samplers_of(sampler))
     if calibration.spent is not None and not path.exists():
         raise InputError(f"{out} says that calls were paid for, but their journal {path} is missing; put it back")
     return path if paid or budget != Budget() or path.exists() else None

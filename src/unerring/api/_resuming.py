@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unerring.adapters.chat.fields import require_free_fields
 from unerring.adapters.permission import Permission
-from unerring.adapters.sqlite.writer import SqliteJournal
+from unerring.adapters.sqlite.writer import reopened
 from unerring.api._policy import ENDPOINT_MIN_REPLIES
 from unerring.api._session import (
     LiveRun,
@@ -59,8 +59,7 @@ async def resume_run(
 ) -> Result:
     """Continue the run in a journal; `ready` are its models, where they are made already."""
     _require_resumable(options)
-    journal, entries = SqliteJournal.reopen(path)
-    try:
+    with reopened(path) as (journal, entries):
         known = replies_of_process()
         run = ComparedRun(path, chain, options.trust)
         run.read(_noted(entries, known))
@@ -84,9 +83,6 @@ async def resume_run(
                 journal.append(entry)
             _notice_single_replies(path, state, models.sampler, options)
             return await run_session(live, models, journal, options, stop, path)
-    finally:
-        entries.close()
-        journal.close()
 
 
 async def _resumed_models(

@@ -1,6 +1,5 @@
 """The command that solves one problem from the command line, or many from a file."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +144,8 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if require is not None:
         raise InputError("--require is for one problem; with --input give it to unerring report, for each journal")
     assert given is not None
-    _require_other_file(out, {"--input": given, "--prices": options["prices"], "--calibration": target.calibration})
+    inputs = {"--input": given, "--prices": options["prices"], "--calibration": target.calibration}
+    require_own_place("--out", out, ((name, path) for name, path in inputs.items() if isinstance(path, str | Path)))
     batch = ProblemFile(given, out, limit, options["budget"], run, chain_of, list(models) or "embedded")
     code = batch.solve()
     if as_json:
@@ -170,8 +170,3 @@ def _require_same_seed(path: Path, seed: int, offset: int) -> None:
         began = first.seed - offset
         said = f"it was begun with --seed {began}, not {seed}; give that seed again, or another --out"
         raise InputError(f"{path} holds another run: {said}")
-
-
-def _require_other_file(out: Path, inputs: Mapping[str, Any]) -> None:
-    """Raise `InputError` if the answers would overwrite a file that another option names."""
-    require_own_place("--out", out, ((name, path) for name, path in inputs.items() if isinstance(path, str | Path)))

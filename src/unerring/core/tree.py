@@ -115,7 +115,8 @@ class Tree(Chain[Problem, Problem]):
             return None
         if "candidates" in place:
             candidates = place["candidates"]
-            judged = self.roles.judge(problem, [split_or_answer(choice) for choice in candidates])
+            each = [one["split"] if "split" in one else one["answer"] for one in candidates]
+            judged = self.roles.judge(problem, each)
             return _reading(judged, lambda value: {"pick": _place(value, len(candidates))})
         match place["ask"]:
             case "split":
@@ -244,12 +245,6 @@ def _place(value: Any, count: int) -> int:
 
 def _squeezed(text: str) -> str:
     return "".join(text.split()).casefold()
-
-
-def split_or_answer(choice: Any) -> Json:
-    """The split or the answer in a step's choice."""
-    found: Json = choice["split"] if "split" in choice else choice["answer"]
-    return found
 
 
 @dataclass(slots=True)

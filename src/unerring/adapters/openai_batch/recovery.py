@@ -136,7 +136,7 @@ class RecoveredBatches:
         """Do some work once for all callers that ask for it meanwhile; all of them get its failure."""
         task = self._running.get(name)
         if task is None:
-            task = self._running[name] = asyncio.ensure_future(_done(work))
+            task = self._running[name] = asyncio.ensure_future(work())
             task.add_done_callback(lambda done: self._over(name, done))
         try:
             await asyncio.shield(task)
@@ -147,7 +147,3 @@ class RecoveredBatches:
         self._running.pop(name, None)
         if not task.cancelled():
             task.exception()  # retrieved here: the caller that waited for it may have left
-
-
-async def _done(work: Callable[[], Awaitable[None]]) -> None:
-    await work()

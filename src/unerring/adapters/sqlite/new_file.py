@@ -35,7 +35,7 @@ def write_journal(path: Path, entries: Iterable[Entry]) -> None:
         head = HeadFile(path)
         try:
             make_journal_file(draft)
-            mark = _filled(draft, entries)
+            mark = fill_journal(draft, entries)
             if path.exists():  # another program may have been faster
                 raise InputError(f"{path} exists already: choose another file")
             remove_logs(path)
@@ -55,7 +55,7 @@ def write_journal(path: Path, entries: Iterable[Entry]) -> None:
         raise InputError(f"cannot make a journal at {path}: {reason}") from None
 
 
-def _filled(draft: Path, entries: Iterable[Entry]) -> HighWaterMark:
+def fill_journal(draft: Path, entries: Iterable[Entry]) -> HighWaterMark:
     """Add the entries to an empty journal; returns its mark."""
     mark, bodies = HighWaterMark(0, GENESIS_HASH), (encode(entry) for entry in entries)
     with closing(connect(draft)) as database:

@@ -3,21 +3,14 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from unerring.adapters.sqlite.head import HeadFile, HighWaterMark, seal_of
-from unerring.adapters.sqlite.schema import (
-    LOG_SUFFIXES,
-    add_entries,
-    connect,
-    log_path,
-    make_journal_file,
-    remove_logs,
-)
-from unerring.core.journal.codec import GENESIS_HASH, encode
+from unerring.adapters.sqlite.head import HeadFile, seal_of
+from unerring.adapters.sqlite.new_file import fill_journal
+from unerring.adapters.sqlite.schema import LOG_SUFFIXES, log_path, make_journal_file, remove_logs
 from unerring.core.journal.entries import Entry
 
 MAX_FILLED_BYTES = 1 << 40  # length in a cut file's header up to which it is filled up
@@ -46,8 +39,7 @@ def replace_journal(path: Path, entries: list[Entry]) -> Path:
     try:
         draft = path.with_name(path.name + ".repaired")
         make_journal_file(draft)
-        with closing(connect(draft)) as database:
-            mark = add_entries(database, HighWaterMark(0, GENESIS_HASH), [encode(entry) for entry in entries])
+        mark = fill_journal(draft, entries)
         # A kill up to here, or while the damaged files get their second names, leaves the damaged journal as it was.
         # A kill after the seal leaves it with a head that does not match: still damaged, and repaired from the start.
         # Once the draft has replaced it, the journal is the repaired one: next to a sealed file a log is ignored, and

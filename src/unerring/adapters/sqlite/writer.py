@@ -10,8 +10,8 @@ import asyncio
 import logging
 import sqlite3
 import threading
-from collections.abc import Generator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -237,6 +237,17 @@ class SqliteJournal:
             waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             waiter.settle(failure)
+
+
+@contextmanager
+def reopened(path: Path) -> Iterator[tuple[SqliteJournal, Generator[Entry, None, None]]]:
+    """An existing journal as `SqliteJournal.reopen` opens it, closed at the end."""
+    journal, entries = SqliteJournal.reopen(path)
+    try:
+        yield journal, entries
+    finally:
+        entries.close()
+        journal.close()
 
 
 @dataclass(frozen=True, slots=True)

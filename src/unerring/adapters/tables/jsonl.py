@@ -118,11 +118,8 @@ def json_line(value: Any, ascii_only: bool = True) -> str:
         text = json.dumps(without_nan(value), ensure_ascii=ascii_only, allow_nan=False)
     if text.isascii():
         return text
-    return "".join(_escaped(c) if c in "\u0085\u2028\u2029" or "\ud800" <= c <= "\udfff" else c for c in text)
-
-
-def _escaped(character: str) -> str:
-    return f"\\u{ord(character):04x}"
+    escaped = (c in "\u0085\u2028\u2029" or "\ud800" <= c <= "\udfff" for c in text)
+    return "".join(f"\\u{ord(c):04x}" if special else c for c, special in zip(text, escaped, strict=True))
 
 
 def without_nan(value: Any) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unerring.adapters.sqlite.reader import JournalReader
-from unerring.adapters.sqlite.writer import SqliteJournal
+from unerring.adapters.sqlite.writer import reopened
 from unerring.api.journals.compared_run import ComparedRun, parameter_changes
 from unerring.api.journals.replayer import ReplayedRun
 from unerring.core.chain import Chain
@@ -139,15 +139,11 @@ def rejudge(
     if dry_run:
         run = RejudgedRun(path, JournalReader(path).entries(), chain, trust)
         return run.result(run.judge_open(SystemClock().time()), recorded=False)
-    writer, entries = SqliteJournal.reopen(path)
-    try:
+    with reopened(path) as (writer, entries):
         run = RejudgedRun(path, entries, chain, trust)
         new = run.judge_open(SystemClock().time())
         for entry in new:
             writer.append(entry)
-    finally:
-        entries.close()
-        writer.close()
     result = run.result(new, recorded=bool(new))
     return replace(result, accept_changes=_has_changed(path, chain, trust)) if new else result
 

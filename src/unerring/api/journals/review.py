@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unerring.adapters.sqlite.reader import JournalReader
-from unerring.adapters.sqlite.writer import SqliteJournal
+from unerring.adapters.sqlite.writer import reopened
 from unerring.api.budget import Budget, PriceTable, allowance
 from unerring.api.journals.trust import note_begun
 from unerring.api.journals.undecided import (
@@ -120,15 +120,18 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     if (choose is not None) + (answer is not ...) + (resample or model is not None) != 1:
         raise InputError("give one of: a candidate to choose, an answer, or resample (with or without another model)")
     path, now = Path(journal), SystemClock().time()
-    writer, entries = SqliteJournal.reopen(path)
-    try:
+    with reopened(path) as (writer, entries):
         run = UndecidedRun(path, entries, chain, trust)
         new: list[Entry]
         if choose is not None or answer is not ...:
-            recorded = _candidate_taken(run, choose) if choose is not None else _answer_given(run, answer)
+            if (step := step_to_decide(run)) is None:
+                raise InputError(why_nothing_is_undecided(run))
+            recorded = _candidate_taken(run, step, choose) if choose is not None else _answer_given(run, step, answer)
             new = [Ruled(recorded.step, recorded.choice or "", now)]
         else:
-            recorded = Recorded(_step_to_redraw(run).step, model=model)
+            if (step := run.step) is None or not (step.reviewed or step.parked):
+                raise InputError(why_nothing_is_undecided(run))
+            recorded = Recorded(step.step, model=model)
             paid = [] if model is None else _prices_of_substitute(run, model, prices)
             new = [Redrawn(recorded.step, now, model), *paid]
             if model is not None:
@@ -136,17 +139,11 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
         for entry in new:
             run.state.apply(entry)
             writer.append(entry)
-    finally:
-        entries.close()
-        writer.close()
     return recorded
 
 
-def _candidate_taken(run: UndecidedRun, choose: int) -> Recorded:
+def _candidate_taken(run: UndecidedRun, step: OpenStep, choose: int) -> Recorded:
     """The decision for a candidate."""
-    step = step_to_decide(run)
-    if step is None:
-        raise InputError(why_nothing_is_undecided(run))
     candidates = {one.number: one.choice for one in candidates_of(run, step)}
     if choose not in candidates:
         have = f"has the candidates 1 to {len(candidates)}" if len(candidates) > 1 else "has one candidate, 1"
@@ -161,11 +158,8 @@ def _candidate_taken(run: UndecidedRun, choose: int) -> Recorded:
     return _checked_choice(run, step, choice, f"candidate {choose} of")
 
 
-def _answer_given(run: UndecidedRun, answer: Any) -> Recorded:
+def _answer_given(run: UndecidedRun, step: OpenStep, answer: Any) -> Recorded:
     """The decision for a choice that a person gives."""
-    step = step_to_decide(run)
-    if step is None:
-        raise InputError(why_nothing_is_undecided(run))
     try:
         choice = canonical(answer)
     except NotJson as error:
@@ -180,14 +174,6 @@ def _checked_choice(run: UndecidedRun, step: OpenStep, choice: str, what: str) -
     if (refusal := refusal_of(run.made, run.at, choice, step.step)) is not None:
         raise InputError(f"{what} step {step.step} cannot be taken: {refusal}")
     return Recorded(step.step, choice)
-
-
-def _step_to_redraw(run: UndecidedRun) -> OpenStep:
-    """The step whose samples a person may have drawn again."""
-    step = run.step
-    if step is None or not (step.reviewed or step.parked):
-        raise InputError(why_nothing_is_undecided(run))
-    return step
 
 
 def _prices_of_substitute(run: UndecidedRun, model: str, prices: PriceTable) -> list[Allowed]:

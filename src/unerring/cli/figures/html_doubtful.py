@@ -23,24 +23,14 @@ def doubtful_part(report: Mapping[str, Any]) -> str:
 
 
 def _step(step: Mapping[str, Any]) -> str:
-    return (
-        f'<section class="doubt"><h3>Step {step["step"]:,}: {escaped(headline(step))}</h3>'
-        + "".join(
-            f"<p>Message from {escaped(one['role'])}, before the question:</p>{_block(one['content'])}"
-            for one in step["messages"] or ()
-        )
-        + (
-            f"<p>{counted(step['more_messages'], 'message')} more before the question</p>"
-            if step["more_messages"]
-            else ""
-        )
-        + "".join(f"<p>Asked{_which(number)}:</p>{_block(text)}" for number, text in enumerate(step["question"] or ()))
-        + f"<dl>{''.join([*_answers(step), *_flagged(step)])}</dl></section>"
-    )
-
-
-def _which(number: int) -> str:
-    return f", in wording {number + 1}" if number else ""
+    parts = [f'<section class="doubt"><h3>Step {step["step"]:,}: {escaped(headline(step))}</h3>']
+    for one in step["messages"] or ():
+        parts.append(f"<p>Message from {escaped(one['role'])}, before the question:</p>{_block(one['content'])}")
+    if step["more_messages"]:
+        parts.append(f"<p>{counted(step['more_messages'], 'message')} more before the question</p>")
+    for number, text in enumerate(step["question"] or (), 1):
+        parts.append(f"<p>Asked{f', in wording {number}' if number > 1 else ''}:</p>{_block(text)}")
+    return "".join([*parts, "<dl>", *_answers(step), *_flagged(step), "</dl></section>"])
 
 
 def _answers(step: Mapping[str, Any]) -> Iterator[str]:

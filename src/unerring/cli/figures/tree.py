@@ -26,10 +26,11 @@ def decided_tree(journal: Path, chain: Tree) -> tuple[TreeNode, dict[int, str]]:
 
 
 def tree_of(journal: Path, report: Mapping[str, Any]) -> str:
-    """The tree in a journal as HTML; empty if its process splits no problems."""
+    """The tree in a journal as HTML elements that fold, two levels open; empty if its process splits no problems."""
     if SHIPPED.get(report["process"]) is not Solve:
         return ""
-    return tree_html(*decided_tree(journal, Solve(**report["parameters"])))
+    root, tallies = decided_tree(journal, Solve(**report["parameters"]))
+    return f'<section class="tree">\n<h2>Problems</h2>\n{"".join(_folds(root, tallies, 0))}</section>'
 
 
 def tree_text(root: TreeNode, tallies: Mapping[int, str], most: int = 60) -> str:
@@ -38,11 +39,6 @@ def tree_text(root: TreeNode, tallies: Mapping[int, str], most: int = 60) -> str
     if (problems := len(lines) - 1) > most:
         lines[most + 1 :] = [f"... and {problems - most:,} more problems (--tree {problems} shows all)"]
     return "\n".join(lines)
-
-
-def tree_html(root: TreeNode, tallies: Mapping[int, str]) -> str:
-    """The tree as HTML elements that fold, with two levels open; it needs no script."""
-    return f'<section class="tree">\n<h2>Problems</h2>\n{"".join(_folds(root, tallies, 0))}</section>'
 
 
 def _lines(node: TreeNode, tallies: Mapping[int, str], first: str, others: str) -> Iterator[str]:

@@ -87,13 +87,8 @@ class ExpectedRaces:
     cap: int
 
     def success(self, job: PlannedJob) -> float:
-        """The probability that no step of the chain is decided wrongly or left undecided."""
-        return chain_success(self.error, job)
-
-
-def chain_success(error: float, job: PlannedJob) -> float:
-    """(1 - e)^(s/m), precise for tiny e."""
-    return 0.0 if error >= 1.0 else exp(job.subtasks * log1p(-error))
+        """The probability (1 - e)^(s/m) that no step is decided wrongly or left undecided, precise for tiny e."""
+        return 0.0 if self.error >= 1.0 else exp(job.subtasks * log1p(-self.error))
 
 
 def margin_plan(assumed: Assumptions, job: PlannedJob) -> ExpectedRaces:

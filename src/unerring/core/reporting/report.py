@@ -131,10 +131,6 @@ class RunSeries:
         """How many consecutive accepted steps there were, by the length of their run; the present run counts, too."""
         return self.runs_ahead + Counter([self._run_ahead] if self._run_ahead else [])
 
-    @property
-    def total_votes(self) -> int:
-        return sum(votes * steps for votes, steps in self.votes.items())
-
     def hardest(self) -> list[DecidedStep]:
         """The steps that took the most samples, hardest first."""
         return [decided for _, _, decided in sorted(self._hardest, key=lambda item: item[:2], reverse=True)]
@@ -196,7 +192,7 @@ def report_of(state: RunState, series: RunSeries, full: bool = False) -> Report:
         served={state.voters[number].name: list(models) for number, models in state.served.items()},
         findings=[*state.calls.findings, *(one.sentence for one in state.account.overbilled)],
         voters=[_voter(voter, *series.dissents(number)) for number, voter in state.voters.items()],
-        votes_per_step=series.total_votes / own_steps if own_steps else None,
+        votes_per_step=sum(n * steps for n, steps in series.votes.items()) / own_steps if own_steps else None,
         votes_histogram={str(votes): series.votes[votes] for votes in sorted(series.votes)},
         rounds_histogram={str(rounds): series.rounds[rounds] for rounds in sorted(series.rounds)},
         tallies={"-".join(map(str, tally)) or "none": count for tally, count in series.tallies.most_common()},

@@ -284,8 +284,7 @@ class OpenStep:
         self.choices = choices
         if self.listed:
             self.ruled, self.listed = None, False
-        self._begin(self.policy)
-        self._count_votes()
+        self.recap(self.policy)
 
     def _check_references(self, reply: Reply) -> None:
         """Require that a text and a choice are written out once in a step, and referred to after that."""

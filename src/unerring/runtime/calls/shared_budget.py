@@ -53,7 +53,8 @@ class SharedBudget:
         """
         with self.lock:
             earlier = None if member.key is None else self._counted.pop(member.key, None)
-            if earlier is not None and _contains(member.account, earlier):
+            own = member.account
+            if earlier is not None and own.calls >= earlier.calls and own.seconds >= earlier.seconds:
                 self._ended.include_ended(earlier, -1)
             self._running.append(member)
 
@@ -89,10 +90,6 @@ class SharedBudget:
             for member in self._running:
                 whole.include(member.account, member.time())
             return whole
-
-
-def _contains(account: Account, earlier: Account) -> bool:
-    return account.calls >= earlier.calls and account.seconds >= earlier.seconds
 
 
 @dataclass(frozen=True, slots=True)
