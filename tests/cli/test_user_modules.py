@@ -1,6 +1,9 @@
 """An error in a user's module before a run begins gives exit code 4, with file and line."""
 
-from command_runs import NOISE
+import sys
+
+import pytest
+from command_runs import LEDGER, NOISE
 
 MODULES = {
     "inner": "import nosuchthing\n",
@@ -57,3 +60,53 @@ def test_a_traceback_begins_with_the_users_own_files(cli, tmp_path):
     assert lines[0] == "In your own files:"
     assert f'File "{tmp_path}/raising.py", line 2' in lines[1]
     assert lines.index("In full:") < lines.index("Traceback (most recent call last):")
+
+
+STARTS = {  # how a script may begin paid calls when it is imported
+    "run": "unerring.run(Ledger(), model, 'other.db', k=2)",
+    "arun": "asyncio.run(unerring.arun(Ledger(), model, 'other.db', k=2))",
+    "resume": "unerring.resume('half.db', Ledger(), model)",
+    "aresume": "asyncio.run(unerring.aresume('half.db', Ledger(), model))",
+    "calibrate": "unerring.calibrate(Ledger(), model, 20)",
+    "acalibrate": "asyncio.run(unerring.acalibrate(Ledger(), model, 20))",
+}
+SCRIPT = f"""
+import asyncio
+from pathlib import Path
+import unerring
+{LEDGER}
+
+def model(prompt):
+    Path("asked").touch()
+    return f"it is {{2 * int(prompt.split()[1])}}."
+
+"""
+READING = (
+    ("verify", "half.db", "--process", "half:Ledger"),
+    ("rejudge", "half.db", "--process", "half:Ledger"),
+    ("review", "half.db", "--process", "half:Ledger"),
+    ("fork", "half.db", "--at", "1", "--out", "fork.db", "--process", "half:Ledger"),
+)
+ASKING = (
+    ("resume", "half.db", "--process", "half:Ledger"),
+    ("run", "half:Ledger", *NOISE),
+    ("run", "hanoi", "--k", "2", "--model", "half:model"),
+    ("calibrate", "half:Ledger", *NOISE[:2], "--samples", "9", "--out", "cal.json"),
+)
+
+
+@pytest.mark.parametrize(("start", "commands"), [("run", READING + ASKING), *((one, READING[:1]) for one in STARTS)])
+def test_a_script_that_begins_a_run_when_imported_is_refused(cli, tmp_path, start, commands):
+    """A command that imports a user's script never makes the script's own calls, and says how to mend the script."""
+    script = tmp_path / "half.py"
+    script.write_text(SCRIPT)
+    assert cli("run", "half:Ledger", *NOISE, "--max-steps", 2, "--journal", "half.db").code == 3
+    script.write_text(SCRIPT + STARTS[start])
+    for words in commands:
+        sys.modules.pop("half", None)
+        done = cli(*words)
+        said = "half starts a run when it is imported: put that under `if __name__ == '__main__':` in its file"
+        assert (done.code, done.err.splitlines()[-1]) == (4, f"unerring: {said}"), words
+        assert not (tmp_path / "asked").exists(), words
+    script.write_text(f"{SCRIPT}if __name__ == '__main__':\n    {STARTS[start]}\n")
+    assert cli("resume", "half.db", "--process", "half:Ledger").code == 0

@@ -14,7 +14,7 @@ EXAMPLE = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
 def test_the_example_runs_resumes_and_is_right(tmp_path, monkeypatch, capsys):
     """The README's own example stops at its limit, resumes, and ends with the right balance."""
     monkeypatch.chdir(tmp_path)
-    names = {"__name__": "example"}
+    names = {"__name__": "__main__"}
     exec(compile(EXAMPLE, "README.md", "exec"), names)  # noqa: S102  (our own text)
     said = capsys.readouterr().out
     assert "120 steps" in said
@@ -25,7 +25,7 @@ def test_the_example_runs_resumes_and_is_right(tmp_path, monkeypatch, capsys):
 def test_the_example_can_be_inspected(tmp_path, monkeypatch):
     """Every step of the example is there with its tally, and the journal verifies."""
     monkeypatch.chdir(tmp_path)
-    names = {"__name__": "example"}
+    names = {"__name__": "__main__"}
     exec(compile(EXAMPLE, "README.md", "exec"), names)  # noqa: S102  (our own text)
     steps = list(unerring.steps("ledger.db"))
     assert [step.step for step in steps] == list(range(200))
@@ -36,7 +36,7 @@ def test_the_example_can_be_inspected(tmp_path, monkeypatch):
 def test_the_example_resumes_without_asyncio_too(tmp_path, monkeypatch):
     """`unerring.resume` of the finished example returns the same result as `aresume`."""
     monkeypatch.chdir(tmp_path)
-    names = {"__name__": "example"}
+    names = {"__name__": "__main__"}
     exec(compile(EXAMPLE, "README.md", "exec"), names)  # noqa: S102  (our own text)
     plain = unerring.resume("ledger.db", names["Ledger"](), names["model"])
     awaited = asyncio.run(unerring.aresume("ledger.db", names["Ledger"](), names["model"]))

@@ -32,3 +32,19 @@ def test_each_program_is_short(name, program):
 def test_there_are_five_programs():
     """Rows of a table, a chain, a model, resuming, inspecting."""
     assert len(PROGRAMS) == 5
+
+
+def test_a_program_with_a_process_or_a_model_can_be_imported(tmp_path, monkeypatch, capsys):
+    """Commands may import what a program of the tutorial or the README defines; none starts a run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    ledger = next(program for name, program, _ in PROGRAMS if name == "ledger")
+    (tmp_path / "ledger.py").write_text(ledger, encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "ledger", raising=False)
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    programs = [program for _, program, _ in PROGRAMS if "def model" in program or "class " in program]
+    assert len(programs) == 3
+    for program in [*programs, re.search(r"```python\n(.*?)```", readme, re.DOTALL)[1]]:
+        exec(compile(program, "program", "exec"), {"__name__": "program"})  # noqa: S102  (our own text)
+    monkeypatch.delitem(sys.modules, "ledger")
+    assert (capsys.readouterr().out, list(tmp_path.glob("*.db"))) == ("", [])

@@ -11,8 +11,9 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ ENTRY_POINT_GROUP = "unerring.samplers"
 
 _IN_MODULE = re.compile(r"(?P<place>[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)(?:,(?P<parameters>.*))?", re.DOTALL)
 _NEXT = re.compile(r",(?=[A-Za-z_]\w*=)")  # a comma within a value does not end it
+_IMPORTED: ContextVar[str | None] = ContextVar("imported", default=None)  # the user's module that is being imported
 _TYPES: dict[str, type] = {"name": str, "paid": bool, "compact": bool}
 
 
@@ -74,12 +76,40 @@ def import_object(place: str) -> Any:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        target: Any = importlib.import_module(module_name)
+        with _importing(module_name):
+            target: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             target = getattr(target, part)
+    except _RunInImport:
+        raise
     except (Exception, SystemExit) as error:
         raise _import_failed(error, place) from error
     return target
+
+
+class _RunInImport(UserCodeFailed):
+    """A user's module began a run while it was imported."""
+
+
+def refuse_in_import() -> None:
+    """Raise `UserCodeFailed` while a user's module is being imported by its name: only a script begins runs.
+
+    Otherwise a command that only reads would run the process to its end, with all its paid calls.
+    """
+    if (module := _IMPORTED.get()) is not None:
+        raise _RunInImport(
+            f"{module} starts a run when it is imported: put that under `if __name__ == '__main__':` in its file"
+        )
+
+
+@contextmanager
+def _importing(module: str) -> Iterator[None]:
+    """Note the user's module that is imported meanwhile."""
+    before = _IMPORTED.set(module)
+    try:
+        yield
+    finally:
+        _IMPORTED.reset(before)
 
 
 def _import_failed(error: BaseException, place: str) -> InputError:
@@ -115,7 +145,10 @@ def _registered() -> dict[str, list[EntryPoint]]:
 def _loaded(point: EntryPoint) -> Callable[[str], Any]:
     package = point.dist.name if point.dist else point.value
     try:
-        make: Any = point.load()
+        with _importing(point.module):
+            make: Any = point.load()
+    except _RunInImport:
+        raise
     except (Exception, SystemExit) as error:
         raise UserCodeFailed(
             f"the model {point.name} of {package} cannot be loaded: {error_with_place(error)}"

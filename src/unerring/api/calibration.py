@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from unerring.adapters.output_file import require_writable
+from unerring.adapters.plugins import refuse_in_import
 from unerring.adapters.providers import SamplerContext
 from unerring.api._pilot_journal import kept_journal_path, pilot_ledger, pilot_opening
 from unerring.api.calibration_files import read_calibration, write_calibration
@@ -92,6 +93,7 @@ def calibrate(
     Raises `InputError` for a wrong argument, and `Stopped` where it stops before its end, also at the end of a budget.
     With `out` the samples drawn are kept, and the same call continues.
     """
+    refuse_in_import()
     require_made("options", options, PilotOptions)
     return run_stoppable(lambda stop: _calibrate(chain, model, samples, out, seed, options, stop), options.grace)
 
@@ -105,6 +107,7 @@ async def acalibrate(
     options: PilotOptions = PilotOptions(),
 ) -> Calibration:
     """Calibrate like `calibrate`, on the running event loop."""
+    refuse_in_import()
     return await _calibrate(chain, model, samples, out, seed, options, StopRequest())
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from unerring.adapters.plugins import refuse_in_import
 from unerring.api._policy import run_policy
 from unerring.api._resuming import resume_run
 from unerring.api._starting import NewRun, start_run
@@ -47,6 +48,7 @@ def run(
     it (`Interrupted`) once samples in flight are received, after `options.grace` seconds at most; a second one stops
     at once.
     """
+    refuse_in_import()
     policy, plan = run_policy(chain, model, k, options)
     new = NewRun(required_chain(chain), model, journal, policy, plan, seed)
     with _named_by_stops(journal), _with_progress(options) as shown:
@@ -62,6 +64,7 @@ async def arun(
     options: Options = Options(),
 ) -> Result[S]:
     """Run a chain like `run`, on the running event loop. Cancelling it leaves a journal that can be resumed."""
+    refuse_in_import()
     policy, plan = run_policy(chain, model, k, options)
     new = NewRun(required_chain(chain), model, journal, policy, plan, seed)
     with _named_by_stops(journal), _with_progress(options, default=False) as shown:
@@ -80,6 +83,7 @@ def resume(
     Raises like `run`, `JournalDamaged` for a damaged journal, `JournalBusy` where another runner has it, and
     `ChainChanged` where the process's code has changed.
     """
+    refuse_in_import()
     with _named_by_stops(journal), _with_progress(options) as shown:
         return run_stoppable(lambda stop: resume_run(Path(journal), chain, model, shown, stop), options.grace)
 
@@ -88,6 +92,7 @@ async def aresume(
     journal: str | Path, chain: Chain | str | None = None, model: Model | None = None, options: Options = Options()
 ) -> Result:
     """Continue a run as `resume` does, on the running event loop."""
+    refuse_in_import()
     with _named_by_stops(journal), _with_progress(options, default=False) as shown:
         return await resume_run(Path(journal), chain, model, shown, StopRequest())
 
