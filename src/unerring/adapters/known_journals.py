@@ -1,4 +1,6 @@
-"""The list of runs that this user began on this machine: `unerring/known-journals` in the user's state directory.
+"""Keep the file that lists the runs that this user began on this machine.
+
+It is `unerring/known-journals` in the user's state directory.
 
 A run is identified by a digest of its first entry: process, parameters, model, seed, start, time and the fields of its
 requests. So a journal stays known when it is moved, repaired or resumed, and no other journal can pass for it: with

@@ -293,4 +293,4 @@ def _require_known(library: Any, spec: EndpointSpec) -> None:
         return
     keys = [name for name in missing if name.endswith("_API_KEY")]
     if keys and len(keys) == len(missing) and spec.url == DEFAULT_URL:
-        raise InputError(f"{provider} wants a key: put it into the environment variable {' or '.join(keys)}")
+        raise InputError(f"{provider} needs a key: put it into the environment variable {' or '.join(keys)}")

@@ -1,4 +1,4 @@
-"""Permissions of a specification: to import code, and to receive API keys.
+"""What the name of a model or process may do (its specification): import code, and receive API keys.
 
 A specification that the user gave has both. One that only another person's journal gives has neither: such a file is
 data, and must not choose which code runs or where a key is sent.

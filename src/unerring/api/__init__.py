@@ -1,4 +1,4 @@
-"""The public names of `unerring`, which imports them when the first of them is used."""
+"""The public names of `unerring`; the package imports this module when the first of them is used."""
 
 from unerring.api.budget import Budget
 from unerring.api.calibration import PilotOptions, acalibrate, calibrate

@@ -1,4 +1,4 @@
-"""Progress on stderr of a run that Python started in a terminal."""
+"""Show the progress of a run on stderr, where a Python program started it in a terminal."""
 
 import sys
 import threading

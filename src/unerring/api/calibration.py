@@ -47,7 +47,7 @@ class PilotOptions(CallOptions):
     policy: which samples are flagged, and how they are drawn: at the later temperature, as most votes are.
     in_flight: the most samples in flight at once.
     patience: how long to wait out a provider's passing failures.
-    guards: what stops it, such as copies of earlier replies; `Guards(probe=False)` leaves out the trial calls.
+    guards: what stops it, such as copies of earlier replies; `Guards(probe=False)` leaves out the probe calls.
     request: request settings, added to every request and kept with the calibration.
     budget: the most that the calibration may spend, over all its sessions.
     prices: prices by model, or the file of a price table; None takes the table of the [prices] extra.

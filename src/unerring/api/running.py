@@ -51,7 +51,7 @@ def run(
     refuse_in_import()
     policy, plan = run_policy(chain, model, k, options)
     new = NewRun(required_chain(chain), model, journal, policy, plan, seed)
-    with _named_by_stops(journal), _with_progress(options) as shown:
+    with _stops_name_journal(journal), _with_progress(options) as shown:
         return run_stoppable(lambda stop: start_run(new, shown, stop), options.grace)
 
 
@@ -67,7 +67,7 @@ async def arun(
     refuse_in_import()
     policy, plan = run_policy(chain, model, k, options)
     new = NewRun(required_chain(chain), model, journal, policy, plan, seed)
-    with _named_by_stops(journal), _with_progress(options, default=False) as shown:
+    with _stops_name_journal(journal), _with_progress(options, default=False) as shown:
         return await start_run(new, shown, StopRequest())
 
 
@@ -84,7 +84,7 @@ def resume(
     `ChainChanged` where the process's code has changed.
     """
     refuse_in_import()
-    with _named_by_stops(journal), _with_progress(options) as shown:
+    with _stops_name_journal(journal), _with_progress(options) as shown:
         return run_stoppable(lambda stop: resume_run(Path(journal), chain, model, shown, stop), options.grace)
 
 
@@ -93,7 +93,7 @@ async def aresume(
 ) -> Result:
     """Continue a run as `resume` does, on the running event loop."""
     refuse_in_import()
-    with _named_by_stops(journal), _with_progress(options, default=False) as shown:
+    with _stops_name_journal(journal), _with_progress(options, default=False) as shown:
         return await resume_run(Path(journal), chain, model, shown, StopRequest())
 
 
@@ -107,8 +107,8 @@ def _with_progress(options: Options, default: bool | None = None) -> Iterator[Op
 
 
 @contextmanager
-def _named_by_stops(journal: str | Path | None) -> Iterator[None]:
-    """Put the journal's path into whatever stops the run."""
+def _stops_name_journal(journal: str | Path | None) -> Iterator[None]:
+    """Set `journal` on a `Stopped` that leaves this block."""
     require_path("journal", journal)
     try:
         yield

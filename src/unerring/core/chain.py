@@ -207,7 +207,7 @@ class OptionalMethods(ABC, Generic[S, C]):
         return state
 
     def beside(self, state: S) -> S | None:
-        """A state with the place of the next one, for steps that do not wait for each other.
+        """A stand-in for the next state that asks the same question, whatever this step's answer is.
 
         None where the next question depends on this one's answer.
         """

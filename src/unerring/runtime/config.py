@@ -143,7 +143,8 @@ class Speculation:
 class Guards:
     """What stops a run whose votes could not be trusted.
 
-    copies: the share of replies that may be copies from a cache. At 1 % a margin of 3 errs four times as often.
+    copies: the share of samples that may be copies from a cache. Those that are noticed never vote; with 1 % that are
+        not, k = 3 at p = 0.99 decides four times as many steps wrongly.
     same_model: whether to stop once a provider says that another model answers.
     probe: whether to test an endpoint before the first step of each session. It takes three to five short calls; where
         the model does not write random letters, usually six and at most 32 more that read the run's next question.

@@ -69,7 +69,7 @@ class Pilot:
         self._ledger = ledger
         self._config = config
         self._truth = chain.truth
-        self._free_slots = asyncio.Semaphore(calibration.at_once)
+        self._samples_allowed = asyncio.Semaphore(calibration.at_once)
         self._in_flight = self.max_in_flight = 0  # samples
         self._voters = len(calibration.voters)
         limited = replace(config, speculation=Speculation(in_flight=calibration.at_once))
@@ -236,17 +236,17 @@ class Pilot:
         finally:
             self._in_flight -= len(asked)
             for _ in asked:
-                self._free_slots.release()
+                self._samples_allowed.release()
         seconds.update(dict.fromkeys(asked, self._config.clock.time() - started))
         if rest := [one for one in slots if one not in question.step.replies]:
             await self._draw_all(question, rest, seconds)
 
     async def _allowed(self, wanted: int) -> int:
         """Wait until a sample may be asked for; returns how many may, `wanted` at most. The caller releases them."""
-        await self._free_slots.acquire()
+        await self._samples_allowed.acquire()
         taken = 1
-        while taken < wanted and not self._free_slots.locked():
-            await self._free_slots.acquire()
+        while taken < wanted and not self._samples_allowed.locked():
+            await self._samples_allowed.acquire()
             taken += 1
         self._in_flight += taken
         self.max_in_flight = max(self.max_in_flight, self._in_flight)

@@ -39,7 +39,7 @@ class Refusals:
         if len(steps) < 2:
             steps.add(step)
 
-    def settled(
+    def flagged_or_raise(
         self, gone: ProviderGone, question: Question, place: str | None, sampler: Sampler, count: int
     ) -> list[Sample]:
         """Return `count` flagged samples where the provider refused the question and other models are still to answer.

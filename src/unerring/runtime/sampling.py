@@ -140,7 +140,9 @@ class Sampling:
             given_up = True
             raise
         except ProviderGone as gone:
-            samples = self._refusals.settled(gone, call.question, call.place, call.assignment.sampler, len(call.slots))
+            samples = self._refusals.flagged_or_raise(
+                gone, call.question, call.place, call.assignment.sampler, len(call.slots)
+            )
         else:
             self._refusals.answered(call.assignment.sampler, call.question.step.step)
             if len(call.slots) > 1:
@@ -193,7 +195,7 @@ class Sampling:
         if copies.too_many:
             share = -(-200 * copies.copies // copies.samples) / 100
             raise VotesCopied(
-                f"{copies.copies:,} of {copies.samples:,} replies in this session were copies of earlier ones, most "
+                f"{copies.copies:,} of {copies.samples:,} samples in this session were copies of earlier ones, most "
                 f"of them of {copies.worst_voter}: there is a cache in between. They did not vote. Turn it off, "
                 "bypass it, make every request different (`nonce`), or allow a larger share (`copies`)",
                 larger=("copies", min(1.0, max(share, 2 * self._config.guards.copies))),

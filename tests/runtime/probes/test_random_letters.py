@@ -95,7 +95,7 @@ def test_a_cache_before_a_model_for_one_purpose_is_found_by_the_names_it_keeps()
     """Equal answers prove nothing there, but one and the same reply does."""
     finding = found(Gateway(mostly(0.99), IGNORES_SEED))
     assert finding.nature is EndpointNature.CACHED
-    assert "by its identity" in finding.sentence
+    assert "by its id" in finding.sentence
 
 
 def test_a_silent_cache_before_such_a_model_cannot_be_told():
@@ -165,12 +165,12 @@ def test_how_it_is_asked():
 
 @pytest.mark.parametrize("cache", [None, *CACHES.values()], ids=lambda cache: cache and cache.name)
 def test_a_model_that_thinks_before_it_writes_is_not_accused(cache):
-    """Where all tokens of a trial go into thoughts nothing is found, unless marks or identities show copies."""
+    """Where all tokens of a probe go into thoughts nothing is found, unless marks or ids show copies."""
     thinking = Gateway(always(""), cache)
     finding = found(thinking)
     if not (
         (finding.nature is EndpointNature.CACHED and "says itself" in finding.sentence)
-        or "identity" in finding.sentence
+        or "by its id" in finding.sentence
     ):
         assert (finding.nature, finding.fatal) == (EndpointNature.UNSURE, False)
         assert "no text within 48 tokens" in finding.sentence

@@ -63,10 +63,10 @@ def test_a_silent_cache_before_a_model_for_one_purpose_is_found(text):
 
 @pytest.mark.parametrize("name", ["IGNORES_SEED", "MARKED", "FREE"])
 def test_what_a_cache_says_of_itself_is_enough_however_slow_it_is(name):
-    """Marks and identities need no difference in time."""
+    """Marks and ids need no difference in time."""
     finding = found(Gateway(always("7"), CACHES[name], latency=0.0))
     assert finding.nature is EndpointNature.CACHED
-    assert "by marks or identity" in finding.sentence
+    assert "by marks or id" in finding.sentence
 
 
 @pytest.mark.parametrize("cache", [None, WHOLE_BODY, COALESCING], ids=["none", "whole body", "coalescing"])

@@ -1,4 +1,4 @@
-"""Fields of a chat request that unerring sets itself, so that no further field (`extra`) may have their names."""
+"""Refuse further fields of a chat request (`extra`) that have the name of a field that unerring sets itself."""
 
 from collections.abc import Iterable
 

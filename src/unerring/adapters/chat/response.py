@@ -1,7 +1,8 @@
-"""Convert a chat reply into samples or a failure. No I/O; any bytes at all become one of the two.
+"""Convert a chat reply into samples or a failure, and say whether a cache answered. No I/O.
 
-A valid reply is decoded straight into the few fields that are used; any other goes to `lenient.py`. Both are bounded
-in what they build: no reply may have more braces and commas than the log-probabilities of all its tokens take.
+Any bytes at all become samples or a failure. A valid reply is decoded straight into the few fields that are used; any
+other goes to `lenient.py`. Both are bounded in what they build: no reply may have more braces and commas than the
+log-probabilities of all its tokens take.
 """
 
 import math
@@ -139,7 +140,7 @@ def _samples(
             finish,
             _mean_logprob(choice),
             expected.voter,
-            _identity(reply.id, place, expected.place),
+            _sample_id(reply.id, place, expected.place),
             copied,
             served,
             expected.seconds,
@@ -242,8 +243,8 @@ def _token_count(choice: ReplyChoice) -> int:
     return 0 if logprobs is None else len(logprobs.content or logprobs.token_logprobs or ())
 
 
-def _identity(reply_id: str | None, number: int, place: str) -> str | None:
-    """A sample's identity; None where the reply has no id, or one that another reply may have as well.
+def _sample_id(reply_id: str | None, number: int, place: str) -> str | None:
+    """The id of a sample; None where the reply has no id, or one that another reply may have as well.
 
     The host is part of it, since two servers may both number their replies. Ollama draws its ids from 999
     (`chatcmpl-123`), and other servers take the time of day: samples with such ids must not count as copies.

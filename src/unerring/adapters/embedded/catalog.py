@@ -19,7 +19,7 @@ MEMBERS = ("a", "b", "c")
 DRAFT = "draft"  # the model that only proposes answers
 
 # Measured (training/MODEL_CARD.md): the three members together decided 100,000 random steps of the run of 20 disks,
-# and every step of 1 to 12 disks, rightly, with 3.001 votes a step.
+# and every step of 1 to 12 disks, correctly, with 3.001 votes a step.
 # Temperature 1 is the model's own distribution. Lower ones only avoid errors that voting corrects anyway: at 0.6, two
 # votes of a member agree on a wrong answer as often (about 1 step in 10,000), since its repeated errors stay.
 # Below a mean log-probability of -0.1 lie 44 % of the wrong answers in valid form, and 5 of 897,750 right ones.
@@ -28,8 +28,8 @@ DRAFT = "draft"  # the model that only proposes answers
 # A right answer of 20 disks has 29 tokens.
 # A step where one member is always wrong and another is nearly always flagged is decided by the latter's few votes:
 # step 786502 of the record stood at 31 to 29 after 60, and took 105. The default cap of 60 would stop it too soon.
-# The same holds for digits: every sum and product, 10,000 cuts and 40,000 comparisons were decided rightly, with 3.001
-# votes a step. Their answers are shorter, so that the threshold is stricter there: it flags a member that gives a
+# The same holds for digits: every sum and product, 10,000 cuts and 40,000 comparisons were decided correctly, with
+# 3.001 votes a step. Their answers are shorter, and so the threshold is stricter there: it flags a member that gives a
 # comparison's right answer with a probability below one half, on up to 166 of the 40,000, and never all three.
 EMBEDDED_POLICY = Policy(
     rule=AheadBy(3),

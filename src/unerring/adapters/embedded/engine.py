@@ -12,7 +12,7 @@ samples drawn before it.
 The weights are int8: a quarter the size of float32, and a row's logits are bit for bit the same in any batch of rows
 of its length (measured; those of float32 differ in the last digits). On some processors (seen on AMD's without
 AVX-512) later tokens change a place's logits in their last digits, which may decide a tie differently: so a token
-that one pass has settled is never changed by a later one.
+that one pass has fixed is never changed by a later one.
 """
 
 import ctypes
@@ -215,42 +215,42 @@ class EnsembleMember:
             proposed = dict(zip(rows, self._drafter.drafts(rows), strict=True))
         else:
             proposed = self._continued(dict.fromkeys(rows, ()))
-        settled: dict[Tokens, Tokens] = {}
+        fixed: dict[Tokens, Tokens] = {}
         while proposed:
-            paths = self._judged(proposed, settled)
-            settled = {path.start: path.tokens for path in paths if not self._is_whole(path)}
-            complete.update((path.start, path) for path in paths if path.start not in settled)
-            proposed = self._continued(settled)
+            paths = self._judged(proposed, fixed)
+            fixed = {path.start: path.tokens for path in paths if not self._is_whole(path)}
+            complete.update((path.start, path) for path in paths if path.start not in fixed)
+            proposed = self._continued(fixed)
         return [complete[start] for start in starts]
 
     def _is_whole(self, path: GreedyAnswer) -> bool:
         return path.tokens[-1] == self.tokenizer.end or len(path.tokens) == MAX_ANSWER_TOKENS
 
-    def _continued(self, settled: dict[Tokens, Tokens]) -> dict[Tokens, Tokens]:
-        """Proposals that begin with the settled tokens, continued by CTranslate2."""
+    def _continued(self, fixed: dict[Tokens, Tokens]) -> dict[Tokens, Tokens]:
+        """Proposals that begin with the fixed tokens, continued by CTranslate2."""
         proposed = {}
-        for starts in _alike(settled):
-            rows = [start + settled[start] for start in starts]
-            max_tokens = MAX_ANSWER_TOKENS - len(settled[starts[0]])
+        for starts in _alike(fixed):
+            rows = [start + fixed[start] for start in starts]
+            max_tokens = MAX_ANSWER_TOKENS - len(fixed[starts[0]])
             for start, tokens in zip(starts, self._engine.continuations(rows, max_tokens), strict=True):
-                proposed[start] = settled[start] + tokens
+                proposed[start] = fixed[start] + tokens
         return proposed
 
-    def _judged(self, proposed: dict[Tokens, Tokens], settled: dict[Tokens, Tokens]) -> list[GreedyAnswer]:
-        """The likeliest continuation of each start as far as one pass gives it: a token more than settled at least."""
+    def _judged(self, proposed: dict[Tokens, Tokens], fixed: dict[Tokens, Tokens]) -> list[GreedyAnswer]:
+        """The likeliest continuation of each start as far as one pass gives it: a token more than fixed at least."""
         judged = []
         for starts in _alike(proposed):
             proposals = [proposed[start] for start in starts]
-            judged += self._pass(starts, proposals, [len(settled.get(start, ())) for start in starts])
+            judged += self._pass(starts, proposals, [len(fixed.get(start, ())) for start in starts])
         return judged
 
-    def _pass(self, starts: list[Tokens], proposals: list[Tokens], settled: list[int]) -> list[GreedyAnswer]:
+    def _pass(self, starts: list[Tokens], proposals: list[Tokens], fixed: list[int]) -> list[GreedyAnswer]:
         """The likeliest continuation of each start until it departs from the proposal; all have one length."""
         # the last token of a proposal is only compared with the one that is expected in its place
         rows = [start + proposal[:-1] for start, proposal in zip(starts, proposals, strict=True)]
         logits = self._engine.logits(rows)[:, len(starts[0]) - 1 :].astype(np.float64)
         own = np.array(proposals)
-        expected = np.where(np.arange(own.shape[1]) < np.array(settled)[:, None], own, logits.argmax(axis=2))
+        expected = np.where(np.arange(own.shape[1]) < np.array(fixed)[:, None], own, logits.argmax(axis=2))
         agreeing = (expected == own).cumprod(axis=1).sum(axis=1)  # leading places that agree
         logits -= np.take_along_axis(logits, expected[:, :, None], axis=2)
         sums = np.exp(logits).sum(axis=2)

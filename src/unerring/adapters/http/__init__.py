@@ -1,1 +1,1 @@
-"""Exchanges over HTTP with endpoints that speak OpenAI's protocol: addresses, keys, connections, errors."""
+"""HTTP clients of model endpoints: addresses, keys, connections, errors, and how long a provider asks to wait."""

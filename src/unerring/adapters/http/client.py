@@ -110,7 +110,7 @@ class HttpClient:
         except aiohttp.ClientHttpProxyError as error:
             words = f"its proxy answered {error.status}"
             if error.status == 407:
-                return ProviderDown(f"{self.place}: {words}, and wants a user and a password", FailureKind.DENIED)
+                return ProviderDown(f"{self.place}: {words}, and needs a user and a password", FailureKind.DENIED)
         except Exception as error:  # asyncio, ssl and aiohttp's parsers raise more than aiohttp documents
             words = _description(error)
         finally:

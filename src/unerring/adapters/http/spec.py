@@ -248,7 +248,7 @@ def secret_for(spec: EndpointSpec, environ: Mapping[str, str], permission: Permi
     key = environ.get(variable, "")
     if not key:
         if variable != ANY_HOST_VARIABLE:
-            raise InputError(f"{spec.host} wants a key: put it into the environment variable {variable}")
+            raise InputError(f"{spec.host} needs a key: put it into the environment variable {variable}")
         return Secret("", variable)
     if not _HEADER_VALUE.fullmatch(key):
         raise InputError(f"{variable} does not hold a key: it has spaces or other characters that no key has")

@@ -1,4 +1,7 @@
-"""Verify a journal: its entries by their hashes, its choices by the process's own verifier, and its length."""
+"""Verify a journal: its entries by their hashes, each decision by its votes, choices by the process's own verifier.
+
+Its length is compared with that of the process.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +46,7 @@ class Verification:
 
 
 def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = False) -> Verification:
-    """Check all entries of a journal by their hashes, and its choices by the process's own verifier, if it has one.
+    """Check a journal: entries by their hashes, decisions by their votes, choices by the process's own verifier.
 
     The verifier of Hanoi, for example, replays the moves by the rules of the game. The process is `chain`, an object
     or a name such as `package.module:Class`, or else the one that the journal names. Code that a journal of another

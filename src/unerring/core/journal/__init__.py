@@ -1,1 +1,1 @@
-"""The entries of a journal, their bytes, and the state of a run that they fold to."""
+"""The entries of a journal, their bytes, and the state of a run that is computed from them."""

@@ -1,4 +1,4 @@
-"""The state of a run: the fold of its journal's entries, and nothing else.
+"""Compute the state of a run from the entries of its journal, and from nothing else.
 
 A live run and a journal that is read back both go through `RunState.apply`, so they cannot differ. A race counts votes
 in the order of their sample numbers, not in the order of arrival: fast answers must not vote first, and a replay must
@@ -62,8 +62,9 @@ class RunState:
     samples: samples received.
     flags, reasons: red-flagged samples by kind of flag, and by reason.
     wasted: samples that were requested from wrongly guessed states.
-    redrawn: steps whose samples a person set aside, to be drawn again.
-    set_aside: samples that no longer vote, by a person's decision.
+    redrawn: how many times a person had the samples of a step set aside and drawn again.
+    set_aside: samples that no longer count, because a person had them drawn again, their question changed, or their
+        step, judged again, was decided without them.
     rejudged: samples that the present parser reads in another way than before.
     inherited: steps that were taken over from another run.
     changes: changes of the process that a person accepted.

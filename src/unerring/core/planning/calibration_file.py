@@ -1,4 +1,4 @@
-"""Calibration files: the counts as JSON data, from which all figures follow, and figures for readers."""
+"""Calibration files: counts as JSON data, and for readers the estimates that are computed from the counts."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -37,7 +37,7 @@ class PlannedJob:
     """The job that is planned.
 
     steps: the number of steps of the chain.
-    target: the probability that all are decided rightly.
+    target: the probability that all are decided correctly.
     m: the number of steps that one subtask decides.
     """
 
@@ -214,7 +214,7 @@ def _rate(turns: Sequence[tuple[float, float]]) -> float:
 
 
 def _wrong_majority_share(spread: ErrorSpread, m: int) -> float:
-    """The share of steps on which wrong votes are at least as many as right ones: no margin decides these rightly."""
+    """The share of steps with at least as many wrong votes as right ones: no margin decides these correctly."""
     turns = ((kind.share, _powers(kind, m)) for kind in spread.kinds)
     return sum(share for share, each in turns if sum(p for p, _ in each) <= sum(q for _, q in each))
 

@@ -20,9 +20,9 @@ GRID_POINTS_PER_NAT = 20  # parts of a nat
 DROPPED_SHARE = 1e-5  # of the negligible share: less probable courses count as undecided
 
 # What a voter's next vote depends on: it has not voted on the step, it voted right, it voted wrong with a weight (0 or
-# more grid points), or nothing more (settled).
+# more grid points), or what it said before matters no more.
 Memory: TypeAlias = int
-NOT_VOTED, VOTED_RIGHT, SETTLED = -1, -2, -3
+NOT_VOTED, VOTED_RIGHT, REPEATING = -1, -2, -3
 RIGHT_SIDE, WRONG_SIDE = 1, 2  # the sides that had votes on a step
 
 Course: TypeAlias = tuple[tuple[Memory, ...], int]  # memory of each voter; sides that had votes
@@ -85,7 +85,7 @@ def _alive(
     alive: dict[Course, dict[int, float]] = {}
     dropped = 0.0
     for course, places in courses.items():
-        if ends and all(said == SETTLED for said in course[0]):
+        if ends and all(said == REPEATING for said in course[0]):
             dropped += sum(places.values())
             continue
         kept = {place: share for place, share in places.items() if share > dropped_share}
@@ -96,9 +96,9 @@ def _alive(
 
 
 def _votes(bins: LogprobBins, turn: tuple[float, float], said: Memory) -> Iterator[Vote]:
-    """The possible next votes of a voter on a step, also one that is mute."""
+    """The possible next votes of a voter, or none: a flagged sample, or a wrong choice that no other vote has."""
     (right, wrong), weights = turn, bins.weights
-    if said == SETTLED:
+    if said == REPEATING:
         yield from _cast(weights, bins.right, right, RIGHT_SIDE, weights.repeat)
         yield from _cast(weights, bins.wrong, wrong, WRONG_SIDE, weights.repeat)
     elif said == NOT_VOTED:
@@ -106,29 +106,29 @@ def _votes(bins: LogprobBins, turn: tuple[float, float], said: Memory) -> Iterat
         yield from _cast(weights, bins.wrong, wrong, WRONG_SIDE)
     # it voted right before in this race; `Memory` keeps no weight for that vote, so the least favourable is assumed
     elif said == VOTED_RIGHT:
-        yield SETTLED, RIGHT_SIDE, _down(min(weights.again, *filter(None, weights.bins))), right
-        yield SETTLED, WRONG_SIDE, -_up(min(weights.turn, max(weights.bins))), wrong
+        yield REPEATING, RIGHT_SIDE, _down(min(weights.again, *filter(None, weights.bins))), right
+        yield REPEATING, WRONG_SIDE, -_up(min(weights.turn, max(weights.bins))), wrong
     else:
-        yield SETTLED, RIGHT_SIDE, min(_down(weights.turn), said), right
-        yield SETTLED, WRONG_SIDE, -_up(weights.again), wrong
+        yield REPEATING, RIGHT_SIDE, min(_down(weights.turn), said), right
+        yield REPEATING, WRONG_SIDE, -_up(weights.again), wrong
     if (mute := 1.0 - right - wrong) > 0.0:
         yield said, 0, 0, mute
 
 
 def _cast(
-    weights: VoterWeights, falls: Sequence[float], chance: float, side: int, most: int | None = None
+    weights: VoterWeights, bin_shares: Sequence[float], chance: float, side: int, most: int | None = None
 ) -> Iterator[Vote]:
     """The possible votes by bin: a voter's first on a step, or a further one that weighs at most `most`."""
     gains: dict[tuple[Memory, int], float] = defaultdict(float)
-    for weight, part in zip(weights.bins, falls, strict=True):
+    for weight, part in zip(weights.bins, bin_shares, strict=True):
         counts = weight if most is None else min(weight, most)
         gained = _down(counts) if side == RIGHT_SIDE else -_up(counts)
         remembered = most is None and weights.again and weight
-        gains[SETTLED if not remembered else VOTED_RIGHT if side == RIGHT_SIDE else _down(weight), gained] += (
+        gains[REPEATING if not remembered else VOTED_RIGHT if side == RIGHT_SIDE else _down(weight), gained] += (
             chance * part
         )
-    # a voter without any right vote has no bins for them: these weigh nothing
-    gains[SETTLED, 0] += chance * max(0.0, 1.0 - sum(falls))
+    # shares sum to 0 for a voter without a right vote in the pilot; its right votes then weigh nothing
+    gains[REPEATING, 0] += chance * max(0.0, 1.0 - sum(bin_shares))
     for (said, gained), part in gains.items():
         if part > 0.0:
             yield said, side, gained, part

@@ -28,7 +28,7 @@ class RunSeries:
     votes, rounds, tallies: how many steps had so many votes, so many rounds, this tally.
     disagreements: steps with votes for several choices.
     collisions: steps whose first two votes both lost (the paper's collisions).
-    runs_ahead: how many runs of accepted steps ahead had this length.
+    streaks_ahead: how many streaks of accepted steps ahead had this length.
     patterns: how votes fell, for steps that votes decided.
     watch: compares dissent with the band of the run's plan; None where it has none.
     leads: the margins of steps, where votes have weights; else None.
@@ -42,7 +42,7 @@ class RunSeries:
     tallies: Counter[tuple[int, ...]] = field(default_factory=Counter)
     disagreements: int = 0
     collisions: int = 0
-    runs_ahead: Counter[int] = field(default_factory=Counter)
+    streaks_ahead: Counter[int] = field(default_factory=Counter)
     patterns: VotePatterns = field(default_factory=VotePatterns)
     watch: DissentWatch | None = None
     leads: WeightedMargins | None = None
@@ -51,7 +51,7 @@ class RunSeries:
     first_ruled: list[int] = field(default_factory=list)
     _outruled: dict[int, tuple[int, int]] = field(default_factory=dict)
     _expected: Expectations | None = None
-    _run_ahead: int = 0
+    _streak_ahead: int = 0
     _dropped_before: bool = False
     _hardest: list[tuple[int, int, DecidedStep]] = field(default_factory=list)
     _doubtful: list[tuple[tuple[bool, int, int], DecidedStep]] = field(default_factory=list)
@@ -69,7 +69,7 @@ class RunSeries:
         self.votes[votes] += 1
         self.rounds[decided.rounds] += 1
         self.tallies[decided.tally] += 1
-        self._count_run(decided)
+        self._count_streak(decided)
         if decided.ruled:
             self._count_ruled(decided)
         elif decided.shortlisted:
@@ -99,17 +99,17 @@ class RunSeries:
         if isinstance(state.policy.rule, LogOdds):
             self.leads = WeightedMargins()
 
-    def _count_run(self, decided: DecidedStep) -> None:
-        """Count runs of steps that were asked ahead, from guessed states that held at once.
+    def _count_streak(self, decided: DecidedStep) -> None:
+        """Count streaks of steps that were asked ahead, from guessed states that held at once.
 
         A wrong guess ends one. The steps after it, as far as the window reached, have samples for nothing as well.
         """
         dropped = decided.wasted > 0
-        if self._run_ahead and (not decided.ahead or (dropped and not self._dropped_before)):
-            self.runs_ahead[self._run_ahead] += 1
-            self._run_ahead = 0
+        if self._streak_ahead and (not decided.ahead or (dropped and not self._dropped_before)):
+            self.streaks_ahead[self._streak_ahead] += 1
+            self._streak_ahead = 0
         if decided.ahead:
-            self._run_ahead += 1
+            self._streak_ahead += 1
         self._dropped_before = dropped
 
     def _count_ruled(self, decided: DecidedStep) -> None:
@@ -129,7 +129,7 @@ class RunSeries:
 
     def accepted_runs(self) -> Counter[int]:
         """How many consecutive accepted steps there were, by the length of their run; the present run counts, too."""
-        return self.runs_ahead + Counter([self._run_ahead] if self._run_ahead else [])
+        return self.streaks_ahead + Counter([self._streak_ahead] if self._streak_ahead else [])
 
     def hardest(self) -> list[DecidedStep]:
         """The steps that took the most samples, hardest first."""

@@ -46,11 +46,12 @@ class Report(dict[str, Any]):
     tallies: the number of steps by their tally, such as `3` or `4-1`.
     speculation: how many steps were asked ahead, how many samples that wasted, and the gain in speed.
     disagreements: the number of steps with more than one choice.
-    collisions: the number of steps whose first two votes were both wrong.
+    collisions: the number of steps whose first two votes both lost.
     ruled: the number of steps that a person decided, and the first of their step numbers.
     redrawn: how many times a person had the samples of a step set aside and drawn again.
     changes: the changes of the process that a person accepted.
-    set_aside: the number of samples set aside because their question changed.
+    set_aside: the number of samples that no longer count, because a person had them drawn again, their question
+        changed, or their step, judged again, was decided without them.
     rejudged: the number of samples that were judged again.
     inherited: the number of steps taken over from the run that this one was forked from.
     origin: the run that this one was forked from; None for other runs.

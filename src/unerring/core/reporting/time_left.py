@@ -1,4 +1,4 @@
-"""Say whether a run's rate so far is steady enough to estimate the time left to a factor of two."""
+"""Decide whether a run's rate is steady enough that the time left is between half and twice the estimate."""
 
 from collections.abc import Sequence
 from math import sqrt

@@ -118,7 +118,7 @@ class CopyDetector:
         if known.by_name and not known.trust.trusted:
             self.copies -= known.by_name
             known.copies -= known.by_name
-            known.by_name = known.unsettled = 0
+            known.by_name = known.uncounted = 0
             self._excess = ExcessTest(self._excess.limit)
         self.samples += 1
         part = 1.0 / sent.together
@@ -130,14 +130,14 @@ class CopyDetector:
         self.copies += copied
         known.copies += copied
         known.by_name += twice
-        if twice and not known.trust.settled:
-            known.unsettled += 1
+        if twice and not known.trust.known_distinct:
+            known.uncounted += 1
         else:
             self._excess.add(copied)
-        if known.unsettled and known.trust.settled:
-            for _ in range(known.unsettled):
+        if known.uncounted and known.trust.known_distinct:
+            for _ in range(known.uncounted):
                 self._excess.add(True)
-            known.unsettled = 0
+            known.uncounted = 0
         return None if found is None else found.reason
 
     def recall(self, voter: str, sent: SentCall, sample: Sample, text_known: bool = False) -> None:
@@ -209,16 +209,16 @@ class _VoterReplies:
     marks_valid: whether the mark "cached" means anything.
     copies: its copies.
     by_name: those of them that only their id shows.
-    unsettled: those of these that are not counted yet, because the voter's ids may turn out to mean nothing.
+    uncounted: those of these that are not counted yet, because the voter's ids may turn out to mean nothing.
     """
 
-    __slots__ = ("by_name", "copies", "latencies", "marks_valid", "times", "trust", "unsettled")
+    __slots__ = ("by_name", "copies", "latencies", "marks_valid", "times", "trust", "uncounted")
 
     def __init__(self) -> None:
         self.marks_valid = True
         self.copies = 0
         self.by_name = 0
-        self.unsettled = 0
+        self.uncounted = 0
         self.trust = IdTrust()
         self.times = CreationTimes()
         self.latencies = _Latencies()

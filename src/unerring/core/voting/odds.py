@@ -89,7 +89,7 @@ def _log_chain(p: float, k: int, steps: float, m: int) -> float:
 
 
 def k_min(p: float, steps: float, target: float, m: int = 1) -> int:
-    """The smallest k with which all `steps` are decided rightly with probability `target`.
+    """The smallest k with which all `steps` are decided correctly with probability `target`.
 
         k_min = ceil( ln(t^(-m/s) - 1) / ln((1-p^m)/p^m) )      (paper, equation 14; it grows as ln s)
 

@@ -1,4 +1,4 @@
-"""Count the votes on one subtask, in order, and say which choice has won under a rule. No I/O.
+"""The voting rules, and the race: it counts the votes on one subtask, in order, until a choice wins. No I/O.
 
     race = Race(AheadBy(3))
     race.missing()          # 3: the fewest further votes that could end it

@@ -64,7 +64,7 @@ class IdTrust:
     contradictions: float = 0.0
 
     @property
-    def settled(self) -> bool:
+    def known_distinct(self) -> bool:
         """Whether the voter's replies are known to have ids of their own."""
         return self.trusted and self.distinct > MIN_DISTINCT_IDS - 0.5
 

@@ -85,7 +85,7 @@ class Sample:
 def min_tokens(text: str) -> int:
     """The fewest tokens that a text can have: one for every eight characters that are not white space.
 
-    Tokenizers make one token of two to five characters of ordinary text, but also one of a long run of white space.
+    Tokenizers make one token of two to five characters of ordinary text, but also one of much white space in a row.
     """
     return -(-len("".join(text.split())) // 8)
 

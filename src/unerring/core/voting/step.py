@@ -235,7 +235,7 @@ class OpenStep:
         Raises `MisplacedEntry` where votes decided the step, or were for fewer than two choices.
         """
         if self.ruled is not None or isinstance(self.verdict, Won) or len(self.race.tally) < 2:
-            raise MisplacedEntry(f"step {self.step} is settled, or has nothing to choose from")
+            raise MisplacedEntry(f"step {self.step} is decided, or has nothing to choose from")
         votes = {self.choice(candidate): count for candidate, count in self.race.tally.items()}
         listed = sorted(votes, key=lambda choice: (-votes[choice], choice))[:MAX_SHORTLIST]
         # in the order of their texts, so that a judge does not learn which one led

@@ -136,7 +136,8 @@ class Weights:
                 raise ValueError(f"the edges make {len(edges) + 1} bins, but {name} has {len(voter.bins)} weights")
         named = dict(sorted(self.voters, key=lambda pair: pair[0]))
         if len(named) != len(self.voters):
-            raise ValueError("a voter has its weights twice; the votes of one name weigh alike")
+            twice = max(named, key=[name for name, _ in self.voters].count)
+            raise ValueError(f"{twice} has two sets of weights; give it one")
         object.__setattr__(self, "edges", edges)
         object.__setattr__(self, "voters", tuple(named.items()))
         object.__setattr__(self, "heaviest", max((max(voter.bins) for voter in named.values()), default=0))

@@ -39,15 +39,15 @@ class CallSize:
     def split(self, sampler: str, slots: list[int]) -> list[list[int]]:
         """Split ascending sample numbers into those that one call can bring."""
         size = self._most.get(sampler, len(slots))
-        return [run[at : at + size] for run in contiguous(slots) for at in range(0, len(run), size)]
+        return [streak[at : at + size] for streak in contiguous(slots) for at in range(0, len(streak), size)]
 
 
 def contiguous(slots: list[int]) -> list[list[int]]:
-    """Split ascending numbers into runs without gaps: a call names its samples by the first and a count."""
-    runs: list[list[int]] = []
+    """Split ascending numbers into streaks without gaps: a call names its samples by the first and a count."""
+    streaks: list[list[int]] = []
     for slot in slots:
-        if runs and runs[-1][-1] == slot - 1:
-            runs[-1].append(slot)
+        if streaks and streaks[-1][-1] == slot - 1:
+            streaks[-1].append(slot)
         else:
-            runs.append([slot])
-    return runs
+            streaks.append([slot])
+    return streaks

@@ -70,7 +70,7 @@ class Caller:
 
         Raises `ProviderGone` for a lasting failure or once the run's patience is over, and `Interrupted` where a stop
         of the run or one of `halts` is requested before it is answered. A try in flight at that moment is awaited,
-        without taking a place in the rate limiter.
+        without counting in the rate limiter.
         """
         stops, account = (self._config.stop, *halts), account_of(asked.sampler)
         limiter, later = self._limiter_of(asked.sampler)
@@ -80,29 +80,29 @@ class Caller:
                 raise Interrupted(halt.reason)
         while True:
             ticket = limiter.enter_now() or await limiter.enter(*stops)
-            free_slot = _Once(limiter.end)
+            leave_limiter = _Once(limiter.end)
             for halt in halts:
-                halt.call_on_stop(free_slot)
+                halt.call_on_stop(leave_limiter)
             try:
                 samples = await self._sent(asked, accounting, stops if later else None, halts)
             except ProviderBusy as failure:
                 since = since if failures else self._config.clock.time()
                 self._failures.failed(account, asked.sampler.name, failure)
                 wait = self._config.patience.wait(failures, failure.retry_after, _CHANCE)
-                shared = free_slot.done or limiter.leave(ticket, failure, wait)
+                shared = leave_limiter.done or limiter.leave(ticket, failure, wait)
                 self._config.patience.require_left(failure, self._config.clock.time() - since, wait)
                 failures += 1
             except BaseException:
-                free_slot()
+                leave_limiter()
                 raise
             else:
                 self._failures.answered(account)
-                if not free_slot.done:
+                if not leave_limiter.done:
                     limiter.leave(ticket)
                 return samples
             finally:
                 for halt in halts:
-                    halt.release(free_slot)
+                    halt.release(leave_limiter)
             if not shared:
                 await unless_stopped(self._config.clock.sleep(wait), *stops)
             for stop in stops:

@@ -102,8 +102,8 @@ class WindowSearch:
     def growth(self) -> float:
         """Calls that the window may grow by with each answer: half as many once a wider window was hardly faster.
 
-        At first the window at most doubles with each round, and not with each round trip: the second round shows a
-        server of few slots, and more calls would only queue until then.
+        At first the window at most doubles with each round, and not with each round trip: the second round shows that
+        a server answers few calls at once, and more calls would only queue until then.
         """
         if self.phase is not SearchPhase.RISING:
             return 0.0

@@ -21,7 +21,7 @@ class EndpointNature(Enum):
 
     INDEPENDENT = "draws a new answer each time"
     CACHED = "serves copies from a cache"
-    SHARED = "answers calls that are in flight together with one reply"
+    SHARED = "answers simultaneous calls with one shared reply"
     REPEATING = "gives the same answer to the same request"
     UNSURE = "is unknown"
 

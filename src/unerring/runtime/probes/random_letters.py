@@ -65,71 +65,72 @@ async def probe(send: SendCall, nonce: str, settings: Settings) -> ProbeFinding:
         if not _invalid(error):
             raise
         return cache_probe.finding(
-            EndpointNature.UNSURE, f"the endpoint takes no trial request, and cannot be tried out: {error}"
+            EndpointNature.UNSURE,
+            f"the endpoint refuses the request of the probe, so that it cannot be probed: {error}",
         )
 
 
-async def _probed(trial: "_CacheProbe") -> ProbeFinding:
+async def _probed(probe: "_CacheProbe") -> ProbeFinding:
     try:
-        await trial.ask(0)
+        await probe.ask(0)
     except (ProviderDown, ProviderGone) as error:
         if not _invalid(error):
             raise
-        trial.n = 1  # that may be the reason
-    if trial.calls and len(trial.calls[0].samples) == 1:
-        trial.n = 1  # all others of the run will be for one, and a cache may treat these apart
-    await trial.ask(0, 0)
-    if trial.n == 1 and not trial.repeats():
-        await trial.ask(0)
-    first = trial.repeats()
+        probe.n = 1  # that may be the reason
+    if probe.calls and len(probe.calls[0].samples) == 1:
+        probe.n = 1  # all others of the run will be for one, and a cache may treat these apart
+    await probe.ask(0, 0)
+    if probe.n == 1 and not probe.repeats():
+        await probe.ask(0)
+    first = probe.repeats()
     if not first:
-        return trial.finding(EndpointNature.INDEPENDENT, "the endpoint draws a new answer each time" + trial.remarks())
+        return probe.finding(EndpointNature.INDEPENDENT, "the endpoint draws a new answer each time" + probe.remarks())
     shared = all(repeat.at_once for repeat in first)
-    await trial.ask(*(0, 0 if shared else 1)[: MAX_CALLS - trial.sent])
-    return _confirmed(trial, first, trial.repeats()[len(first) :])
+    await probe.ask(*(0, 0 if shared else 1)[: MAX_CALLS - probe.sent])
+    return _confirmed(probe, first, probe.repeats()[len(first) :])
 
 
-def _confirmed(trial: "_CacheProbe", first: "list[_RepeatedAnswer]", again: "list[_RepeatedAnswer]") -> ProbeFinding:
+def _confirmed(probe: "_CacheProbe", first: "list[_RepeatedAnswer]", again: "list[_RepeatedAnswer]") -> ProbeFinding:
     """The finding after an answer came twice and two more calls were sent to confirm it."""
 
     def both(holds: Callable[[_RepeatedAnswer], bool]) -> bool:
         return any(map(holds, first)) and any(map(holds, again))
 
-    calls = f"in {len(trial.calls)} calls"
-    if not trial.always_repeats:  # a connection may deliver a reply twice: that is recognized by its id later
+    calls = f"in {len(probe.calls)} calls"
+    if not probe.always_repeats:  # a connection may deliver a reply twice: that is recognized by its id later
         first, again = ([repeat for repeat in repeats if not repeat.same_id_again] for repeats in (first, again))
     if not (first and again):
         sentence = f"an answer of the endpoint came twice {calls}, but not whenever it was asked again"
-        return trial.finding(EndpointNature.UNSURE, sentence + trial.remarks())
-    if trial.marks_tell and both(lambda repeat: repeat.later.cached):
-        return trial.finding(EndpointNature.CACHED, "the endpoint says itself that it answers from a cache")
-    if trial.ids_tell and both(lambda repeat: repeat.same_id_again):
-        return trial.finding(
-            EndpointNature.CACHED, f"the endpoint sent the same reply, by its identity, several times {calls}"
+        return probe.finding(EndpointNature.UNSURE, sentence + probe.remarks())
+    if probe.marks_tell and both(lambda repeat: repeat.later.cached):
+        return probe.finding(EndpointNature.CACHED, "the endpoint says itself that it answers from a cache")
+    if probe.ids_tell and both(lambda repeat: repeat.same_id_again):
+        return probe.finding(
+            EndpointNature.CACHED, f"the endpoint sent the same reply, by its id, several times {calls}"
         )
-    if not any(sample.text for call in trial.calls for sample in call.samples):
+    if not any(sample.text for call in probe.calls for sample in call.samples):
         sentence = (
             f"its answers have no text within {MAX_OUTPUT_TOKENS} tokens, perhaps since the model reasons first:"
         )
-        sentence += f" whether the endpoint draws each time is unknown{trial.speed_clause()}"
-        return trial.finding(EndpointNature.UNSURE, sentence)
+        sentence += f" whether the endpoint draws each time is unknown{probe.speed_clause()}"
+        return probe.finding(EndpointNature.UNSURE, sentence)
     if not both(lambda repeat: looks_random(repeat.later.text)):
         sentence = "asked for random letters, the endpoint writes something else and the same again, as a model for"
-        sentence += f" one purpose may: whether it draws each time is unknown{trial.speed_clause()}"
-        return trial.finding(EndpointNature.UNSURE, sentence)
+        sentence += f" one purpose may: whether it draws each time is unknown{probe.speed_clause()}"
+        return probe.finding(EndpointNature.UNSURE, sentence)
     sentence = f"asked for 32 random letters {calls}, with other seeds each time, the endpoint gave the same ones"
-    if any(repeat.later.text in trial.elsewhere for repeat in again):
-        return trial.finding(
+    if any(repeat.later.text in probe.elsewhere for repeat in again):
+        return probe.finding(
             EndpointNature.REPEATING, f"{sentence} over again, also to another request: it does not draw them"
         )
     if all(repeat.at_once for repeat in (*first, *again)):
-        return trial.finding(
+        return probe.finding(
             EndpointNature.SHARED, f"{sentence} whenever two calls were under way at once: they share a reply"
         )
-    if speed_clause := trial.speed_clause():
-        return trial.finding(EndpointNature.CACHED, f"{sentence} over again{speed_clause}")
+    if speed_clause := probe.speed_clause():
+        return probe.finding(EndpointNature.CACHED, f"{sentence} over again{speed_clause}")
     either = "there is a cache, or it minds neither temperature nor seed"
-    return trial.finding(EndpointNature.REPEATING, f"{sentence} over again: {either}")
+    return probe.finding(EndpointNature.REPEATING, f"{sentence} over again: {either}")
 
 
 @dataclass(frozen=True, slots=True)

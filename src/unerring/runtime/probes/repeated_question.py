@@ -43,16 +43,16 @@ async def probe_repeats(
     return probe.added_to(so_far, *await _probed(probe))
 
 
-async def _probed(trial: "_RepeatProbe") -> tuple[EndpointNature, str]:
+async def _probed(probe: "_RepeatProbe") -> tuple[EndpointNature, str]:
     repeated: list[Sample] = []
     new: list[list[Sample]] = [[], []]  # with one line at the end, and with several
-    first = await trial.ask(1)
+    first = await probe.ask(1)
     for number in range(ROUNDS):
-        repeated.append(await trial.ask(1))
+        repeated.append(await probe.ask(1))
         if repeated[-1].text != first.text:
             return EndpointNature.INDEPENDENT, "Asked the run's first question again, it gives another answer"
         several = number % 2 == 0
-        new[several].append(await trial.ask(LONG_LINES if several else 1, new=True))
+        new[several].append(await probe.ask(LONG_LINES if several else 1, new=True))
         if not (_by_name(first, repeated, new) or _sooner(repeated, new)):
             return (
                 EndpointNature.UNSURE,
@@ -61,7 +61,7 @@ async def _probed(trial: "_RepeatProbe") -> tuple[EndpointNature, str]:
     if _by_name(first, repeated, new):
         return (
             EndpointNature.CACHED,
-            "Asked the run's first question again, it sends the same reply, by marks or identity",
+            "Asked the run's first question again, it sends the same reply, by marks or id",
         )
     slowest, fastest = _slowest(repeated), min(map(_seconds, new[0] + new[1]))
     return EndpointNature.CACHED, (
@@ -103,7 +103,7 @@ class _RepeatProbe(QuestionProbe):
         """The answer to the question with so many lines at its end: lines of its own where it is to be new."""
         called = f"{self.nonce}:{self.sent if new else 'again'}"
         prompt = self.question + "".join(nonce_line(f"{called}:{line}") for line in range(lines))
-        later = self.sent > 0  # all of the prompt but its last lines was read for the first call
+        later = self.sent > 0  # after the first call the endpoint may have all but the last lines in its prompt cache
         sample = (await self.call(prompt))[0]
         self.keep(prompt, later, [sample])
         return sample

@@ -59,11 +59,11 @@ async def probe_shared(
     return probe.added_to(so_far, so_far.nature, "Sent again while in flight, it is answered by itself")
 
 
-async def _shared(trial: "_ShareProbe", usual: float) -> bool:
+async def _shared(probe: "_ShareProbe", usual: float) -> bool:
     """Whether every round shows a shared reply; `usual` is the usual latency, in seconds."""
     again = 0
     for part in WAIT_SHARES:
-        while (shared := await trial.shares(part * usual)) is None and again < MAX_REPEATED_ROUNDS:
+        while (shared := await probe.shares(part * usual)) is None and again < MAX_REPEATED_ROUNDS:
             again += 1
         if not shared:
             return False

@@ -1,4 +1,6 @@
-"""Speculation: ask steps of a dependent chain ahead, from guessed states, and commit them strictly in order.
+"""Speculation: ask dependent steps ahead, from guessed states, and drop those after a wrong guess.
+
+Steps are committed strictly in order.
 
 The choice of an open step is guessed by the chain, by a drafting model or from the votes so far. The next step is
 asked from the state that the guess leads to. A verdict that differs from the guess drops all steps after it: calls in
@@ -294,7 +296,10 @@ class Lookahead:
         return following
 
     def _fill_states(self, last: WindowStep) -> bool:
-        """Set the states of window steps, up to `last`, by forecasts; False where a forecast is missing."""
+        """Fill in the states of the window's steps, up to that of `last`, from the forecast choices.
+
+        False where a forecast is missing or the user's code fails.
+        """
         for window_step, following in pairwise(self._window):
             if window_step is last:
                 break
