@@ -321,7 +321,7 @@ def test_a_calibration_without_votes_plans_no_run():
 
 
 @pytest.mark.parametrize("success", [0.0, 1.0, 2.0])
-def test_a_target_that_is_never_or_always_is_refused(success):
+def test_a_target_of_0_or_1_is_refused(success):
     """A run's target is a probability strictly between 0 and 1."""
     with pytest.raises(InputError, match="success must be"):
         Target(success)

@@ -1,4 +1,4 @@
-"""Mazes: chains whose paths part and meet again, whose own code fails here and there, and what guesses in them."""
+"""Mazes: chains whose paths part and meet again, whose own code fails at some states, and guess functions for them."""
 
 from dataclasses import dataclass
 from random import Random
@@ -24,7 +24,7 @@ class Maze:
         return Random(f"{self.seed} {what}")
 
     def troubled(self, state):
-        """Which of the methods fails at a state, if any."""
+        """The method that fails at a state, if any."""
         chance = self._chance("trouble", state)
         if chance.random() >= self.trouble:
             return None
@@ -34,7 +34,7 @@ class Maze:
         return [0, 0]
 
     def cell(self, state):
-        """The step and the place of a state: all that a question hangs on."""
+        """The step and the place of a state, which are all that a question depends on."""
         return state
 
     def right(self, state):
@@ -75,14 +75,14 @@ class Maze:
 
 
 class Rows(Maze):
-    """A maze in which steps stand side by side, up to six of them: where it goes on is settled by all of a row."""
+    """A maze with rows of up to six independent steps: the next row depends on all answers of the one before."""
 
     def start(self):
         return self._row([0, 0])
 
     def _row(self, first):
         width = min(self._chance("row", first).choice((1, 2, 6)), max(1, self.steps - first[0]))
-        return {"first": first, "turn": 0, "width": width, "come to": []}
+        return {"first": first, "turn": 0, "width": width, "answers": []}
 
     def cell(self, state):
         if isinstance(state, list):
@@ -104,11 +104,11 @@ class Rows(Maze):
 
     def advance(self, state, choice):
         step, _ = super().advance(self.cell(state), choice)
-        state = state | {"come to": [*state["come to"], choice]}
-        assert len(state["come to"]) == state["turn"] + 1  # nobody goes on from a state that lacks what is known
-        come_to = canonical(state["come to"])
+        state = state | {"answers": [*state["answers"], choice]}
+        assert len(state["answers"]) == state["turn"] + 1  # no state lacks a known answer
+        answers = canonical(state["answers"])
         return self.beside(state) or self._row(
-            [step, self._chance("advance", state["first"], come_to).randrange(self.width)]
+            [step, self._chance("advance", state["first"], answers).randrange(self.width)]
         )
 
 

@@ -1,7 +1,7 @@
-"""A runner played at random, for the laws of replay: every history of entries that a run can write.
+"""Random runs for the laws of replay: every history of entries that a run can write.
 
-`Run` asks for what is wanted, at the frontier and ahead of it from guessed states, takes in replies in any order and
-too late, gives calls up, drafts, tries the provider out, and is killed, resumed with higher caps or other limits, and
+`Run` asks for samples at the frontier and ahead of it from guessed states, takes in replies in any order and late,
+abandons calls, asks for drafts, probes the provider, and is killed, resumed with higher caps or other limits, and
 committed to at any moment. A person decides steps that stay undecided, or has them drawn again, has samples judged
 again, or accepts a change; the run may be a fork. The outcome of a sample is a function of its step, its number and
 the state it was asked from, as it is with a seeded sampler.
@@ -62,8 +62,8 @@ def log_odds(draw):
     voters = st.builds(VoterWeights, st.tuples(*[weights] * (len(edges) + 1)), weights)
     voters |= voters.map(lambda voter: replace(voter, again=max(voter.bins) // 2, turn=1100))
     known = draw(st.lists(st.sampled_from(VOTERS), min_size=1, unique=True))
-    heard = VoterWeights((2500,) * (len(edges) + 1), draw(weights), *draw(st.sampled_from([(), (300, 2000)])))
-    named = [(name, draw(voters) if number else heard) for number, name in enumerate(known)]
+    first_voter = VoterWeights((2500,) * (len(edges) + 1), draw(weights), *draw(st.sampled_from([(), (300, 2000)])))
+    named = [(name, draw(voters) if number else first_voter) for number, name in enumerate(known)]
     return LogOdds(draw(st.sampled_from([0.5, 2.5, 5.0, 7.3])), Weights(edges, tuple(named)))
 
 
@@ -82,9 +82,9 @@ def policies(draw):
 
 
 class Outcomes:
-    """What each sample turns out to be: a choice, or None for a flagged one; and its log-probability.
+    """The outcome of each sample: a choice, or None for a flagged one; and its log-probability.
 
-    It stays so unless it is read again: `rejudged` has those that read otherwise by now.
+    It stays the same unless the sample is judged again: `rejudged` has those that read differently since.
     """
 
     def __init__(self, seed, flagged):
@@ -106,7 +106,7 @@ outcomes = st.builds(Outcomes, st.integers(0, 1000), st.sampled_from([0.0, 0.1, 
 
 
 def after(at, choice):
-    """The digest of the state that a choice leads to."""
+    """The digest of the state after a choice."""
     return digest_of(f"{at}{choice}")
 
 
@@ -134,7 +134,7 @@ class Run:
             self.path.append(self.state.last_digest)
 
     def act(self, number):
-        """Do something legal, picked by a number."""
+        """Do something allowed, chosen by a number."""
         if self.state.finished is not None:
             return
         action, detail = number % ACTIONS, number // ACTIONS
@@ -151,7 +151,7 @@ class Run:
         self.write(Served(detail % len(self.state.voters), f"model {detail % 3}"))
 
     def allow(self, detail):
-        """Other limits and prices; a voter without a price makes sums unknown."""
+        """Set other limits and prices; a voter without a price makes sums unknown."""
         tariffs = {name: Tariff(3, 7, 1) for name in VOTERS[: detail % 4]}
         self.write(Allowed(SpendLimits(10**9, None, detail, 60.0), tariffs))
 
@@ -171,7 +171,7 @@ class Run:
             self.write(Resumed(2.0))
 
     def rejudge(self, detail):
-        """Between two sessions, samples of an open step are read again: some vote otherwise, or no longer, or now."""
+        """Between two sessions, samples of an open step are read again: some change, lose or gain a vote."""
         places = [place for place in self.places() if self.state.open.get(place[0], {}).get(place[1])]
         places = [(step, at) for step, at in places if self.state.step(step, at).replies]
         if not places:
@@ -188,9 +188,9 @@ class Run:
             self.write(Resumed(2.0))
 
     def accept(self, detail):
-        """Between two sessions, a change of the process is accepted: samples of open steps are set aside, most or all.
+        """Between two sessions, a change of the process is accepted: most or all samples of open steps are set aside.
 
-        The chain stands where it did.
+        The chain stays at its state.
         """
         self.write(Accepted(1.5, ("its version was 1 and is 2",), self.state.last_digest, detail % 2 == 0, {}))
         self.write(Resumed(2.0))
@@ -204,7 +204,7 @@ class Run:
             self.guessed.add((step, at))
 
     def places(self):
-        """Step and state of all that may be asked: the frontier, and what was guessed ahead of it."""
+        """Step and state of everything that may be asked: the frontier, and what was guessed ahead of it."""
         first = self.state.committed
         frontier = {(first, self.state.last_digest)}
         return sorted(frontier | {(step, at) for step, at in self.guessed if first <= step < first + WINDOW})
@@ -213,11 +213,11 @@ class Run:
         return [(step, at, slot) for step, at in self.places() for slot in self.state.step(step, at).wanted()]
 
     def named(self, step, at, detail):
-        """The state as an entry names it: one that the chain has reached need not be."""
+        """The state as an entry has it: a state that the chain has reached may be left out."""
         return None if (step, at) == (self.state.committed, self.state.last_digest) and detail % 7 else at
 
     def some_wanted(self, detail):
-        """A step, a state, and the numbers of a call for it without a gap; None where nothing is wanted."""
+        """A step, a state, and the numbers of a call for it without a gap; None if nothing is missing."""
         wanted = self.wanted()
         if not wanted:
             return None
@@ -255,16 +255,16 @@ class Run:
             self.write(Intent(step, slots[0], len(slots), self.named(step, at, detail), worst))
 
     def draft(self, detail):
-        """Ask for a draft; `settle` answers it, or gives it up."""
+        """Ask for a draft; `settle` answers or abandons it."""
         step, at = self.places()[detail % len(self.places())]
         self.write(Intent(step, DRAFT_SLOT, 1, self.named(step, at, detail)))
 
     def probe(self, detail):
-        """Try the provider out; `settle` tells what came of it, or it is given up."""
+        """Probe the provider; `settle` records the result or abandons it."""
         self.write(Intent(self.state.committed, PROBE_SLOT - detail % 2, 1, None, Charge(5, 5, 10)))
 
     def settle(self, detail):
-        """End a call in flight without samples: it fails, is given up, or was for a draft."""
+        """End a call in flight without samples: it fails, is abandoned, or was for a draft."""
         if not self.state.calls.in_flight:
             return
         step, slot, at = sorted(self.state.calls.in_flight)[detail % len(self.state.calls.in_flight)]
@@ -280,7 +280,7 @@ class Run:
             self.write(Failed(step, slot, 1, "busy", at, tuple(FailureKind)[detail % len(FailureKind)], charge))
 
     def commit(self, detail):
-        """Commit the first open step, brought to its end before or just nearer to it."""
+        """Commit the first open step, if necessary after asking for more."""
         number, at = self.state.committed, self.state.last_digest
         step = self.state.step(number)
         while wanted := step.wanted():
@@ -301,7 +301,7 @@ class Run:
 
 
 def call_of(step, slots, said, at=None, voter=0):
-    """Replies as a runner writes them: a text or a choice seen before in the step is given by its number."""
+    """Replies as a runner writes them: a text or choice that the step has already is given by its number."""
     texts, choices, replies = dict(step.texts), dict(step.choices), []
     for slot, (choice, logprob) in zip(slots, said, strict=True):
         text = f"I say {choice}" if choice else f"mumble {slot % 2}"
@@ -327,7 +327,7 @@ COPIED = ("account", "served", "reasons", "changes")
 
 
 def snapshot(state):
-    """All that a state holds, comparable. A step merely looked at, with no reply yet, is not part of it."""
+    """Everything that a state holds, comparable; a step that was only looked at, without a reply, is left out."""
     held = {name: value for name, value in vars(state).items() if name != "open"}
     held["voters"] = {number: (v.name, v.votes, v.flags) for number, v in state.voters.items()}
     held["flags"], held["speedup"] = Counter(state.flags), astuple(state.speedup)
@@ -352,7 +352,7 @@ def unfolded(step):
 
 
 def listed(elements, longest):
-    """Lists of every length alike; left to itself Hypothesis makes mostly short ones."""
+    """Lists of every length alike; by itself Hypothesis makes mostly short ones."""
     return st.integers(0, longest).flatmap(lambda size: st.lists(elements, min_size=size, max_size=size))
 
 

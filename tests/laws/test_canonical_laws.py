@@ -22,7 +22,7 @@ values = st.recursive(
 
 
 def same(a, b):
-    """JSON equality: types apart, 1 and 1.0 together, order of keys irrelevant."""
+    """JSON equality: types differ, 1 and 1.0 are equal, the order of keys is irrelevant."""
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
     if isinstance(a, int | float) and isinstance(b, int | float):
@@ -57,14 +57,14 @@ def test_the_order_of_keys_never_matters(value, seed):
 @LAW
 @given(values)
 def test_canonical_text_reads_back_as_the_same_value(value):
-    """`parsed` gives back a value that is the same JSON."""
+    """`parsed` returns a value that is the same JSON."""
     assert same(parsed(canonical(value)), value)
 
 
 @LAW
 @given(values)
 def test_canonical_text_is_a_fixpoint(value):
-    """What is read back from canonical text has that very text."""
+    """The canonical text of a value read from canonical text is that text."""
     text = canonical(value)
     assert canonical(parsed(text)) == text
 
@@ -72,7 +72,7 @@ def test_canonical_text_is_a_fixpoint(value):
 @LAW
 @given(values)
 def test_canonical_text_is_json(value):
-    """Any reader of JSON can read it, without NaN or infinity."""
+    """Any JSON reader can read it, without NaN or infinity."""
     json.loads(canonical(value).encode(), parse_constant=lambda name: pytest.fail(f"not JSON: {name}"))
 
 
@@ -94,18 +94,18 @@ small = st.recursive(
 @settings(LAW, max_examples=400)
 @given(small, small)
 def test_text_is_equal_exactly_where_values_are(a, b):
-    """Among values that are easily confused, equal text and equal JSON are one thing."""
+    """Among values that are easily confused, texts are equal exactly if the JSON is."""
     assert (canonical(a) == canonical(b)) is same(a, b)
 
 
 def test_true_is_not_one():
-    """Nothing that Python calls equal across types is one choice."""
+    """Values that Python calls equal across types are different choices."""
     assert len({canonical(value) for value in (True, 1, "1", "true", [1], {"1": 1}, None)}) == 7
     assert canonical(False) != canonical(0)
 
 
 def test_one_and_one_point_zero_are_one_number():
-    """1 and 1.0 are the same number in JSON and the same choice; so are 0 and -0.0."""
+    """1 and 1.0 are one number in JSON and one choice; so are 0 and -0.0."""
     assert canonical(1) == canonical(1.0) == "1"
     assert canonical(0) == canonical(-0.0) == canonical(0.0) == "0"
     assert canonical({"a": [2.0]}) == canonical({"a": [2]})
@@ -120,7 +120,7 @@ def test_a_whole_float_is_its_integer(number):
 
 @each("number", [2.0**53, -(2.0**53), 1e20, 1e300])
 def test_a_whole_float_is_its_integer_at_any_size(number):
-    """1 and 1.0 are the same number in JSON, and so are 100000000000000000000 and 1e20."""
+    """100000000000000000000 and 1e20 are the same number and the same choice."""
     assert canonical(number) == canonical(int(number))
 
 
@@ -138,7 +138,7 @@ class Size(IntEnum):
 
 
 def test_named_constants_are_their_values():
-    """Members of IntEnum and StrEnum, as values and as keys, are what they stand for."""
+    """Members of IntEnum and StrEnum, as values and as keys, are their values."""
     assert canonical([Colour.RED, Size.BIG]) == canonical(["red", 3])
     assert canonical({Colour.RED: 1}) == canonical({"red": 1})
 
@@ -153,7 +153,7 @@ def test_numbers_that_json_lacks_are_refused(number):
 
 @each("text", ["\ud800", "a\udfffb", "\ud83d\ude00"])
 def test_lone_surrogates_are_refused(text):
-    """A string that is no text has no canonical form, as a value or as a key."""
+    """A string with a lone surrogate has no canonical form, as a value or as a key."""
     for value in (text, [text], {"a": text}, {text: 1}):
         with pytest.raises(NotJson, match="surrogate"):
             canonical(value)
@@ -161,21 +161,21 @@ def test_lone_surrogates_are_refused(text):
 
 @each("key", [1, None, True, 1.5, (1,)])
 def test_keys_that_are_no_strings_are_refused(key):
-    """JSON's silent conversion of keys would let 1 and "1" collide, so they are refused."""
+    """Keys of other types are refused, since converting them would make 1 and "1" collide."""
     with pytest.raises(NotJson, match="key that is not a string"):
         canonical({key: 1, "a": 2})
 
 
 @each("value", [{1, 2}, b"bytes", 1j, object(), range(3), lambda: 1, [{"a": {1}}]])
-def test_what_is_not_json_data_is_refused(value):
-    """Anything but JSON's own kinds is refused by name."""
+def test_other_types_are_refused(value):
+    """Any type that JSON does not have is refused by name."""
     with pytest.raises(NotJson, match="not JSON data"):
         canonical(value)
 
 
 @each("wrap", [lambda inner: [inner], lambda inner: {"a": inner}], ids=["list", "object"])
 def test_deep_nesting_is_refused(wrap):
-    """A value nested a hundred thousand deep is refused, not a crash."""
+    """A value nested a hundred thousand deep is refused without a crash."""
     value = None
     for _ in range(100_000):
         value = wrap(value)
@@ -195,7 +195,7 @@ def test_a_value_that_holds_itself_is_refused():
 
 
 def test_whatever_depth_is_accepted_can_be_read_back():
-    """There is no depth at which canonical text can be written and not be read."""
+    """Canonical text of any depth that can be written can be read."""
     value, depth = [], 1
     while depth < 3000:
         try:
@@ -208,11 +208,11 @@ def test_whatever_depth_is_accepted_can_be_read_back():
 
 
 def test_integers_too_long_to_write_are_refused():
-    """Python writes no integer of more than 4300 digits, which is an answer to refuse, not a crash."""
+    """Integers of more than 4300 digits, which Python does not write, are refused without a crash."""
     with pytest.raises(NotJson, match="not JSON data"):
         canonical({"n": 10**5000})
 
 
 def test_not_json_is_a_value_error():
-    """A caller that guards against ValueError catches it."""
+    """`NotJson` is a ValueError."""
     assert issubclass(NotJson, ValueError)

@@ -1,4 +1,4 @@
-"""The laws of entries: whatever a model wrote survives the journal's bytes, and no byte changes unnoticed."""
+"""The laws of entries: any sample is read back from the journal's bytes, and no changed byte is unnoticed."""
 
 import json
 from contextlib import suppress
@@ -21,7 +21,7 @@ LAW = settings(max_examples=90, deadline=None, suppress_health_check=[HealthChec
 
 
 def has_split_pair(text):
-    """Whether a high surrogate stands directly before a low one, as two characters."""
+    """Whether a high surrogate is directly followed by a low one, as two characters."""
     return any("\ud800" <= a <= "\udbff" and "\udc00" <= b <= "\udfff" for a, b in pairwise(text))
 
 
@@ -39,20 +39,20 @@ def reply_of(text, reply_id=None, logprob=None):
 @settings(LAW, max_examples=200)
 @given(entries)
 def test_an_entry_comes_back_from_its_bytes(entry):
-    """decode(encode(entry)) is the entry, of any kind and with any text in it."""
+    """decode(encode(entry)) is the entry, of any kind and with any text."""
     assert decode(encode(entry)) == entry
 
 
 @LAW
 @given(st.text(alphabet=st.characters(exclude_categories=())).filter(lambda text: not has_split_pair(text)))
 def test_any_text_comes_back_from_its_bytes(text):
-    """Lone surrogates, NUL and unassigned characters are kept as they are, in a text and in a reply's identity."""
+    """Lone surrogates, NUL and unassigned characters are kept, in a text and in a reply's id."""
     assert decode(encode(reply_of(text, reply_id=text))) == reply_of(text, reply_id=text)
 
 
 @each("text", ["\ud83d\ude00", "x\ud800\udc00y"])
 def test_a_surrogate_pair_in_two_characters_comes_back_as_two(text):
-    """A text that holds a high and a low surrogate as two characters is not made into one."""
+    """A high and a low surrogate as two characters are not joined into one."""
     assert decode(encode(reply_of(text))) == reply_of(text)
 
 
@@ -62,20 +62,20 @@ def test_a_surrogate_pair_in_two_characters_comes_back_as_two(text):
     ids=["empty", "nul", "emoji", "accents", "a million letters", "surrogates", "five thousand characters"],
 )
 def test_odd_and_huge_texts_come_back(text):
-    """A huge or repetitive text survives being deflated."""
+    """Huge and repetitive texts are compressed and read back."""
     assert decode(encode(reply_of(text))) == reply_of(text)
 
 
 def test_a_text_that_no_compressor_can_shrink_comes_back():
-    """Where deflating does not pay, the bytes are the JSON itself."""
+    """If compression does not help, the bytes are the JSON itself."""
     entry = reply_of("".join(chr(33 + (i * i * 7919 + i) % 90) for i in range(110)))
     assert decode(encode(entry)) == entry
 
 
 @LAW
 @given(entries)
-def test_an_entrys_first_byte_tells_how_it_is_written(entry):
-    """Bytes start with `[`, or with a zero byte where it is deflated; it is never empty."""
+def test_an_entrys_first_byte_shows_its_encoding(entry):
+    """Bytes start with `[`, or with a zero byte if compressed, and are never empty."""
     assert encode(entry)[:1] in (b"[", b"\0")
 
 
@@ -88,7 +88,7 @@ def test_bytes_are_the_same_each_time(entry):
 
 @each("logprob", [float("-inf"), float("inf"), float("nan"), -1.23456])
 def test_an_entry_of_any_sample_is_json(logprob):
-    """An engine may report a log-probability of -inf; the journal stays readable to any JSON reader."""
+    """With a log-probability of -inf the entry is still readable by any JSON reader."""
     body = encode(reply_of("x", logprob=Sample("x", logprob=logprob).rounded_logprob))
     json.loads(body, parse_constant=lambda name: pytest.fail(f"not JSON: {name}"))
 
@@ -110,7 +110,7 @@ def test_the_chain_of_hashes_shows_any_flipped_byte(written, data):
 @settings(LAW, max_examples=60)
 @given(st.lists(entries, min_size=2, max_size=6, unique_by=encode), st.data())
 def test_the_chain_of_hashes_shows_a_cut_and_an_exchange(written, data):
-    """Leaving out an entry, or exchanging it with the next, changes every hash from there on."""
+    """Removing an entry, or exchanging it with the next, changes every hash from there on."""
     bodies = [encode(entry) for entry in written]
     where = data.draw(st.integers(0, len(bodies) - 2))
     cut = [*bodies[:where], *bodies[where + 1 :]]
@@ -128,7 +128,7 @@ def hashes(bodies):
 
 
 def test_the_running_hash_is_16_bytes_and_starts_from_zeros():
-    """The chain starts at 16 zero bytes; two journals with different first entries share no hash."""
+    """The chain starts with 16 zero bytes; journals with different first entries share no hash."""
     assert bytes(16) == GENESIS_HASH
     assert len(next_hash(GENESIS_HASH, b"a")) == 16
     assert next_hash(GENESIS_HASH, b"a") != next_hash(GENESIS_HASH, b"b")
@@ -137,7 +137,7 @@ def test_the_running_hash_is_16_bytes_and_starts_from_zeros():
 @settings(LAW, max_examples=200)
 @given(st.binary(max_size=60) | st.binary(max_size=60).map(lambda tail: b"\0" + tail))
 def test_arbitrary_bytes_never_crash_the_decoder(body):
-    """Bytes that are no entry are a ValueError, or a JournalTooNew where they name an unknown kind."""
+    """Other bytes are a ValueError, or a JournalTooNew if they name an unknown kind."""
     with suppress(ValueError, JournalTooNew):
         decode(body)
 
@@ -148,7 +148,7 @@ samples = st.lists(plain, min_size=7, max_size=10)
 @LAW
 @given(st.sampled_from([*sorted(KINDS), "z", ""]) | plain, st.lists(plain | objects(texts) | samples, max_size=11))
 def test_arbitrary_json_never_crashes_the_decoder(kind, fields):
-    """A known kind with the wrong number or kinds of fields is no crash."""
+    """A known kind with the wrong number or types of fields is refused without a crash."""
     with suppress(ValueError, JournalTooNew):
         decode(json.dumps([kind, *fields]).encode())
 
@@ -156,7 +156,7 @@ def test_arbitrary_json_never_crashes_the_decoder(kind, fields):
 @LAW
 @given(entries, st.data())
 def test_cut_entries_never_crash_the_decoder(entry, data):
-    """An entry cut short anywhere is a ValueError."""
+    """An entry cut anywhere is a ValueError."""
     body = encode(entry)
     with pytest.raises(ValueError, match="not an entry"):
         decode(body[: data.draw(st.integers(0, len(body) - 1))])

@@ -1,4 +1,4 @@
-"""The promise of `LogOdds`: a wrong choice wins a step with a probability of at most e^-A, whoever votes.
+"""The promise of `LogOdds`: a wrong choice wins a step with probability at most e^-A, for any voters.
 
 Exact sums over all courses of a race, and one seeded simulation. Wrong votes agree unless said otherwise.
 """
@@ -30,18 +30,18 @@ LOGPROBS = (-0.5, -0.05, -0.001)  # one in each bin
 
 
 def rule_of(threshold, *voters):
-    """A rule whose voters, called by their numbers, have these weights."""
+    """A rule with these weights of voters, which are named by their numbers."""
     edges = EDGES if len(voters[0].bins) > 1 else ()
     return LogOdds(threshold, Weights(edges, tuple((str(number), voter) for number, voter in enumerate(voters))))
 
 
 def outcomes(rule, vote, horizon):
-    """Exact (P(wrong wins), P(right wins), mean number of votes) of a race that is given up after so many votes.
+    """Exact (P(wrong wins), P(right wins), mean votes) of a race that ends after so many votes.
 
     `vote(number)` lists what the next vote can be: (voter, log-probability, whether it is right, its probability).
     Courses are distinguished by the lead of the right choice and by what the voters have said, where that matters.
     """
-    told_apart = any(voter.again for _, voter in rule.weights.voters)
+    distinguished = any(voter.again for _, voter in rule.weights.voters)
     open_, wrong, right, votes = {(0, ()): 1.0}, 0.0, 0.0, 0.0
     for number in range(horizon):
         votes += sum(open_.values())
@@ -52,8 +52,8 @@ def outcomes(rule, vote, horizon):
                 weight = weighing.weigh(str(voter), logprob, int(is_right))
                 after = lead + weight if is_right else lead - weight
                 if rule.lacking(abs(after), 0):
-                    heard = weighing.said if told_apart else dict.fromkeys(weighing.said, (None, 0))
-                    following[after, tuple(sorted(heard.items()))] += chance * share
+                    kept = weighing.said if distinguished else dict.fromkeys(weighing.said, (None, 0))
+                    following[after, tuple(sorted(kept.items()))] += chance * share
                 elif after > 0:
                     right += chance * share
                 else:
@@ -70,7 +70,7 @@ thresholds = st.floats(0.5, 6.0)
 
 
 def going_round(mixture):
-    """Votes of the voters in turn, in each bin with its share, right as often as the bin's chance."""
+    """Votes of the voters in turn, in each bin with its share, right as often as the bin says."""
 
     def vote(number):
         voter = number % len(mixture)
@@ -83,14 +83,14 @@ def going_round(mixture):
 
 
 def honest(mixture, by=1):
-    """The weights that the true chances allow, or a part of them. Independent votes are worth the same every time."""
+    """The weights that the true rates allow, or a part of them. Independent votes weigh the same every time."""
     return [VoterWeights(tuple(millinats(right) // by for _, right in bins), MAX_WEIGHT_MILLINATS) for bins in mixture]
 
 
 @LAW
 @given(mixtures, thresholds, st.integers(1, 3))
 def test_a_wrong_choice_wins_with_a_probability_of_at_most_e_to_minus_the_threshold(mixture, threshold, by):
-    """For any mixture of voters and bins, with weights that are honest or too small by any part."""
+    """It holds for any mix of voters and bins, with the right weights or smaller ones."""
     voters = honest(mixture, by)
     assume(max(max(voter.bins) for voter in voters) > 0)
     wrong, _, _ = outcomes(rule_of(threshold, *voters), going_round(mixture), 9)
@@ -98,7 +98,7 @@ def test_a_wrong_choice_wins_with_a_probability_of_at_most_e_to_minus_the_thresh
 
 
 def test_weights_twice_as_large_as_they_may_be_break_the_promise():
-    """The bound is near enough to the truth that a dishonest weight shows."""
+    """The bound is close enough to the truth that weights twice too large exceed it."""
     mixture = [((1.0, 0.8),) * 3]
     doubled = VoterWeights((2 * millinats(0.8),) * 3, MAX_WEIGHT_MILLINATS)
     for voter, kept in ((honest(mixture)[0], True), (doubled, False)):
@@ -107,7 +107,7 @@ def test_weights_twice_as_large_as_they_may_be_break_the_promise():
 
 
 def test_the_promise_holds_in_simulated_races_of_three_and_more_candidates():
-    """20,000 races of three voters with three bins each, whose wrong votes scatter over two choices or agree.
+    """It holds in 20,000 races of three voters with three bins, whose wrong votes scatter over two choices or agree.
 
     Seeded. Were the probability of a wrong winner just e^-A, the count would be within 4.9 standard errors of it in
     all but one seed in a million (central limit theorem); it is below, since leads overshoot the threshold.
@@ -125,7 +125,7 @@ def test_the_promise_holds_in_simulated_races_of_three_and_more_candidates():
 
 
 def simulated(rule, mixture, wrongs, draw):
-    """The winner of one race, as `OpenStep` tells its votes."""
+    """The winner of one race, with votes weighed as `OpenStep` does."""
     race, weighing = Race(rule), StepWeights(rule.weights)
     while not isinstance(race.verdict, Won):
         voter = race.votes % len(mixture)
@@ -143,9 +143,9 @@ weighed = st.lists(st.tuples(st.sampled_from("RRR123"), st.integers(0, 9)), max_
 @settings(LAW, max_examples=400)
 @given(weighed, st.integers(1, 20))
 def test_wrong_votes_that_all_agree_are_the_worst_case(votes, threshold):
-    """Vote by vote: what elects a wrong choice among several does so no later where wrong votes are pooled.
+    """Scattered wrong votes elect a wrong choice no sooner than agreeing ones, vote by vote.
 
-    And the right choice, where it beats them pooled, beats them apart, no later. So three candidates and more are
+    And the right choice, where it beats them pooled, beats them scattered, no later. So three candidates and more are
     never worse than two.
     """
     rule = rule_of(threshold / 1000, VoterWeights((9,), 9))
@@ -165,7 +165,7 @@ def test_wrong_votes_that_all_agree_are_the_worst_case(votes, threshold):
 
 
 def test_a_voter_that_is_mostly_wrong_changes_nothing_but_the_number_of_votes():
-    """One right on 21 % beside two right on 99 %: it weighs nothing, the same races are won, and e^-A holds."""
+    """A voter right on 21 % next to two right on 99 % weighs nothing: the same races are won, and e^-A holds."""
     right = (0.99, 0.21, 0.99)
     rule = rule_of(9.0, *(VoterWeights((millinats(p),), MAX_WEIGHT_MILLINATS) for p in right))
     assert [rule.weights.of(str(number), None, repeated=False) for number in range(3)] == [4595, 0, 4595]
@@ -188,7 +188,7 @@ def test_a_voter_that_is_mostly_wrong_changes_nothing_but_the_number_of_votes():
 
 
 @dataclass(frozen=True)
-class Stubborn:
+class Repeating:
     """A voter that errs with probability `hard` on a share of the steps, and with `easy` on all others."""
 
     share: float
@@ -202,23 +202,23 @@ class Stubborn:
 
     @property
     def strays(self):
-        """How often a vote is wrong where the one before it was right; after more right ones it is less often."""
+        """How often a vote is wrong if the one before it was right; after more right ones it is less often."""
         each = self.share * self.hard * (1.0 - self.hard) + (1.0 - self.share) * self.easy * (1.0 - self.easy)
         return each / (1.0 - self.first)
 
     @property
     def again(self):
-        """How often its second vote on a step is wrong where the first was: a mean over the steps where it was."""
+        """How often its second vote on a step is wrong if the first was: a mean over the steps where it was."""
         return (self.share * self.hard**2 + (1.0 - self.share) * self.easy**2) / self.first
 
-    def weights(self, told_apart=True):
-        """The weights that these rates allow. If any number of votes is heard, the rate on the worst step counts."""
-        if told_apart:
+    def weights(self, distinguished=True):
+        """The weights that these rates allow. If any number of votes counts, the rate on the worst step decides."""
+        if distinguished:
             return voter_weights([1.0 - self.first], self.again, self.strays)
         return voter_weights([1.0 - self.first], self.hard)
 
     def races(self, weights, threshold, voters, horizon):
-        """Exact outcomes where so many voters take turns, each stubborn on its own steps whatever the others are."""
+        """Exact outcomes of so many voters in turn, each with hard steps of its own, independently of the others."""
         rule, total = rule_of(threshold, *[weights] * voters), [0.0, 0.0, 0.0]
         for stubborn in product((True, False), repeat=voters):
             errors = [self.hard if one else self.easy for one in stubborn]
@@ -234,43 +234,43 @@ class Stubborn:
 
 
 STUBBORN = [
-    Stubborn(0.02, 0.3, 0.001),
-    Stubborn(0.001, 0.75, 0.0),
-    Stubborn(0.05, 0.5, 0.01),
-    Stubborn(0.1, 0.9, 0.02),
+    Repeating(0.02, 0.3, 0.001),
+    Repeating(0.001, 0.75, 0.0),
+    Repeating(0.05, 0.5, 0.01),
+    Repeating(0.1, 0.9, 0.02),
 ]
 
 
-@each("told_apart", [True, False])
+@each("distinguished", [True, False])
 @each("voters", [1, 2, 3])
 @each("kind", STUBBORN)
-def test_the_promise_holds_where_each_voter_repeats_its_errors(kind, voters, told_apart):
-    """Whether each is heard twice, by rates that are means over all steps, or any number of times."""
+def test_the_promise_holds_where_each_voter_repeats_its_errors(kind, voters, distinguished):
+    """It holds whether each voter counts twice, by mean rates over all steps, or any number of times."""
     for threshold in (3.0, 9.0, 14.0):
-        wrong, _, _ = kind.races(kind.weights(told_apart), threshold, voters, 24)
+        wrong, _, _ = kind.races(kind.weights(distinguished), threshold, voters, 24)
         assert wrong <= exp(-threshold) * (1 + 1e-9)
 
 
 @each("repeat", [MAX_WEIGHT_MILLINATS, int(-1000 * log(0.75))], ids=["as the first", "minus ln r"])
 def test_larger_repeats_break_the_promise(repeat):
-    """Weighed as if independent, or by minus ln r, the votes of one stubborn voter carry it over any threshold.
+    """If repeated votes weigh as independent ones, or minus ln r, one voter alone reaches any threshold.
 
-    Minus ln r is right only where a vote for something else tells against the first choice: `again` beside `turn`.
+    Minus ln r is right only where a vote for something else counts against the first choice: `again` next to `turn`.
     """
-    kind = Stubborn(0.001, 0.75, 0.0)
-    voter = replace(kind.weights(told_apart=False), repeat=repeat)
+    kind = Repeating(0.001, 0.75, 0.0)
+    voter = replace(kind.weights(distinguished=False), repeat=repeat)
     for threshold in (9.0, 14.0):
         wrong, _, _ = kind.races(voter, threshold, 1, 200)
         assert wrong > 5 * exp(-threshold)
 
 
-def test_three_stubborn_voters_decide_what_their_first_votes_are_sure_of():
-    """Rates like those of the embedded model's members: two votes a step, and nothing is decided by saying it often.
+def test_three_voters_with_repeated_errors_decide_by_their_first_votes():
+    """With rates like the embedded members' and two votes a step, repeating an answer decides nothing.
 
-    Where one of three voters is stubborn, the two others win if they are sure enough together. At a threshold that
+    Where one of three voters is always wrong, the two others win if they are sure enough together. At a threshold that
     they do not reach, such steps stay undecided, and are not won by whoever says the same most often.
     """
-    kind = Stubborn(2.2e-4, 0.75, 5e-5)
+    kind = Repeating(2.2e-4, 0.75, 5e-5)
     wrong, right, votes = kind.races(kind.weights(), 8.4, 3, 60)
     assert wrong <= exp(-8.4)
     assert 1.0 - wrong - right < 1e-6
@@ -280,9 +280,9 @@ def test_three_stubborn_voters_decide_what_their_first_votes_are_sure_of():
     assert 1e-4 < 1.0 - wrong - right < 5e-4
 
 
-def test_a_voter_that_is_heard_without_end_breaks_the_promise():
-    """Some steps it gets wrong once, others always: by rates that are means it would outweigh the truth on these."""
-    kind = Stubborn(0.001, 0.98, 0.02)
+def test_a_voter_that_counts_without_limit_breaks_the_promise():
+    """With mean rates, a voter that is always wrong on some steps would outweigh the truth there."""
+    kind = Repeating(0.001, 0.98, 0.02)
     sound = kind.weights()
     endless = replace(sound, repeat=sound.again, again=0, turn=0)
     for weights, kept in ((sound, True), (endless, False)):
@@ -295,7 +295,7 @@ rates = st.floats(1e-6, 0.999)
 
 @settings(LAW, max_examples=300)
 @given(st.lists(rates, min_size=1, max_size=3), rates, rates)
-def test_weights_keep_what_makes_the_promise_hold(right, errs_again, strays):
+def test_weights_make_a_wrong_lead_a_supermartingale(right, errs_again, strays):
     """e^(lead of a wrong choice) does not grow on average, whatever the first vote weighed and the voter has said."""
     voter = voter_weights(right, errs_again, strays)
     for weight, p in zip(voter.bins, right, strict=True):
@@ -308,5 +308,5 @@ def test_weights_keep_what_makes_the_promise_hold(right, errs_again, strays):
 
 
 def grows(error, by, back):
-    """The mean factor by which e^lead grows: by one weight with the chance of an error, else back by the other."""
+    """The mean factor by which e^lead grows: up by one weight with the error probability, else down by the other."""
     return (error * exp(by / 1000) + (1.0 - error) * exp(-back / 1000)) * (1.0 - 1e-12)

@@ -42,8 +42,8 @@ def win_probability(p: float, k: int, m: int = 1) -> float:
 def walked(p: float, k: int) -> tuple[Fraction, Fraction, Fraction]:
     """Exact (P(right wins), P(wrong wins), mean votes) of a walk from 0 that ends at k or -k.
 
-    Solves h(i) = p h(i+1) + q h(i-1) by forward elimination in fractions: h(i) = a(i) h(i+1), and for the mean
-    t(i) = b(i) + a(i) t(i+1). Knows nothing of the closed form.
+    Solves h(i) = p h(i+1) + q h(i-1) by forward elimination in fractions: h(i) = a(i) h(i+1), and for the mean t(i) =
+    b(i) + a(i) t(i+1). Knows nothing of the closed form.
     """
     up = Fraction(p)
     return _hit(up, k)[0], _hit(1 - up, k)[0], _hit(up, k)[1]
@@ -75,7 +75,7 @@ def test_the_closed_forms_agree_with_the_exact_walk(p, k):
 
 @each("k", range(1, 41))
 def test_every_k_up_to_40_agrees_with_the_exact_walk(k):
-    """At one p in the middle no k is left out."""
+    """The same holds for every k, at one p in the middle."""
     win, loss, votes = walked(0.6429, k)
     assert win_probability(0.6429, k) == pytest.approx(float(win), rel=1e-12)
     assert loss_probability(0.6429, k) == pytest.approx(float(loss), rel=1e-10)
@@ -92,9 +92,9 @@ def raced(p, k, draw):
 
 @each(("p", "k"), [(0.5001, 3), (0.55, 4), (0.7, 1), (0.7, 3), (0.9, 2), (0.9642, 6)])
 def test_the_closed_forms_agree_with_a_simulation(p, k):
-    """4000 simulated races agree with win probability and mean votes.
+    """4000 simulated races agree with win probability and mean votes. Seeded.
 
-    Seeded. Each bound is 4.9 standard errors, which by the central limit theorem one seed in a million breaks.
+    Each bound is 4.9 standard errors, which by the central limit theorem one seed in a million breaks.
     """
     draw, n = random.Random(1048575), 4000
     races = [raced(p, k, draw) for _ in range(n)]
@@ -179,12 +179,12 @@ PAPER = [
 
 @each(("model", "wrong", "k"), PAPER)
 def test_k_min_reproduces_the_papers_table(model, wrong, k):
-    """Each row of the paper's table at 2^20 - 1 steps and a target of 0.95."""
+    """Each row of the paper's table at 2^20 - 1 steps and a target of 0.95 has its k."""
     assert k_min(1 - wrong, MILLION, 0.95) == k, model
 
 
 def test_a_model_that_is_always_wrong_has_no_k():
-    """The paper's llama-3.2-3B, always wrong, is refused and the message says why and what to do."""
+    """The paper's llama-3.2-3B, always wrong, is refused; the message says why and what to do."""
     with pytest.raises(NoKCanHelp, match=r"no k can help: .*probability 0, .*more than 1/2.*better model"):
         k_min(0.0, MILLION, 0.95)
 
@@ -271,7 +271,7 @@ def test_k_min_never_falls_with_more_steps_or_a_higher_target_and_never_rises_wi
 @LAW
 @given(st.floats(0, 1), st.integers(1, 60), st.integers(1, 20))
 def test_win_and_loss_are_complements(p, k, m):
-    """P(right) and P(wrong) are probabilities that add up to one, and mirror each other at 1 - p."""
+    """P(right) and P(wrong) are probabilities that add up to one, and are exchanged at 1 - p."""
     win, loss = win_probability(p, k, m), loss_probability(p, k, m)
     assert 0 <= win <= 1
     assert win + loss == pytest.approx(1, abs=1e-12)
@@ -282,7 +282,7 @@ def test_win_and_loss_are_complements(p, k, m):
 @LAW
 @given(st.floats(0, 1), st.integers(1, 30), st.integers(1, 20))
 def test_a_subtask_of_m_steps_is_one_step_of_p_to_the_m(p, k, m):
-    """The m of a subtask enters every formula through p^m alone."""
+    """The m of a subtask enters every formula only through p^m."""
     q = p**m
     if q < 1e-12:
         q = p = 0.0
@@ -317,7 +317,7 @@ def test_a_chain_is_the_product_of_its_races(p, k, steps):
 
 
 def test_the_edges_of_p_are_plain_numbers():
-    """The edges 0, 1/2 and 1 of p give the limits, without an overflow."""
+    """At p = 0, 1/2 and 1 the formulas give the limits, without an overflow."""
     assert [win_probability(p, 7) for p in (0.0, 0.5, 1.0)] == [0.0, 0.5, 1.0]
     assert [loss_probability(p, 7) for p in (0.0, 0.5, 1.0)] == [1.0, 0.5, 0.0]
     assert [expected_votes(p, 7) for p in (0.0, 0.5, 1.0)] == [7.0, 49.0, 7.0]
@@ -329,14 +329,14 @@ def test_the_edges_of_p_are_plain_numbers():
 
 @each("p", [-1e-9, 1.000001, float("nan"), inf])
 def test_what_is_no_probability_is_refused(p):
-    """A p outside [0, 1] is an error of input everywhere."""
+    """A p outside [0, 1] is an input error everywhere."""
     for asked in (log_odds, lambda p: loss_probability(p, 3), lambda p: k_min(p, 10, 0.9)):
         with pytest.raises(InputError, match="p is a probability"):
             asked(p)
 
 
 @each("target", [0.0, 1.0, -1.0, 2.0, float("nan")])
-def test_a_target_that_is_never_or_always_is_refused(target):
+def test_a_target_of_0_or_1_is_refused(target):
     """A target must lie strictly between 0 and 1."""
     with pytest.raises(InputError, match="target"):
         k_min(0.9, 10, target)
@@ -344,19 +344,19 @@ def test_a_target_that_is_never_or_always_is_refused(target):
 
 @each(("k", "m"), [(0, 1), (-1, 1), (1, 0), (3, -2)])
 def test_margins_and_subtasks_are_at_least_one(k, m):
-    """A k or an m below 1 are errors of input."""
+    """A k or an m below 1 is an input error."""
     with pytest.raises(InputError, match="at least 1"):
         loss_probability(0.9, k, m)
 
 
 def test_the_upper_estimate_refuses_a_margin_below_one():
-    """`expected_votes_upper` checks k as its neighbours do."""
+    """`expected_votes_upper` checks k like the other functions."""
     with pytest.raises(InputError, match="at least 1"):
         expected_votes_upper(0.9, 0)
 
 
 def test_a_chain_of_negative_length_is_refused():
-    """`chain_probability` refuses a negative number of steps, as `k_min` does, rather than call it certain."""
+    """`chain_probability` refuses a negative number of steps, as `k_min` does."""
     with pytest.raises(InputError, match="steps"):
         chain_probability(0.9, 3, -5)
 
@@ -366,6 +366,6 @@ def test_a_chain_of_negative_length_is_refused():
     [(0.9, 1, 5e-324, 1), (0.99999, 1, 0.3, 1000), (0.9, inf, 0.95, 1), (0.9, float("nan"), 0.95, 1)],
 )
 def test_k_min_answers_or_refuses_any_arguments(p, steps, target, m):
-    """Extreme targets, subtasks longer than the chain, and lengths that are no number never end in a traceback."""
+    """Extreme targets, subtasks longer than the chain and invalid lengths never end in a traceback."""
     with suppress(InputError):
         assert k_min(p, steps, target, m) >= 1

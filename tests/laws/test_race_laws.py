@@ -30,7 +30,7 @@ CANDIDATES = "abcd"
 
 
 def listed(elements, longest):
-    """Lists of every length alike; left to itself Hypothesis makes mostly short ones."""
+    """Lists of every length alike; by itself Hypothesis makes mostly short ones."""
     return st.integers(0, longest).flatmap(lambda size: st.lists(elements, min_size=size, max_size=size))
 
 
@@ -45,7 +45,7 @@ def rules(largest=5):
 
 
 def log_odds(threshold, heaviest):
-    """A log-odds rule of a threshold in nats, whose heaviest vote weighs so many millinats."""
+    """A log-odds rule with a threshold in nats, whose heaviest vote weighs so many millinats."""
     return LogOdds(threshold, Weights((), (("voter", VoterWeights((heaviest,), 0)),)))
 
 
@@ -55,7 +55,7 @@ weighed_lists = listed(st.tuples(st.sampled_from("aaabbcd"), st.integers(0, 9) |
 
 
 def winner_by_definition(rule: Rule, tally):
-    """The candidate that the rule's sentence elects, or None. Written without looking at `lacking`."""
+    """The candidate that the rule's definition elects, or None. Written without looking at `lacking`."""
     number = Fraction(rule.name.split()[1])
     for candidate, votes in tally.items():
         others = [tally[other] for other in tally if other != candidate]
@@ -84,7 +84,7 @@ def outcome_by_definition(rule, cap, votes):
 
 
 def outcome_of_weighed(rule, cap, votes):
-    """The same, of votes given as (candidate, weight)."""
+    """The same for votes given as (candidate, weight)."""
     scores = {}
     limit = limit_by_definition(rule, cap)
     for used, (vote, weight) in enumerate(votes, start=1):
@@ -108,7 +108,7 @@ def outcome(race):
 
 
 def fewest_to_end(rule, cap, tally):
-    """Breadth-first over every continuation, a newcomer's votes included: the shortest that ends the race."""
+    """The shortest continuation that ends the race, by breadth-first search, a new candidate's votes included."""
     limit = limit_by_definition(rule, cap)
 
     def over(counts):
@@ -139,17 +139,17 @@ def test_a_race_agrees_with_its_definition(rule, cap, votes):
 @LAW
 @given(rules(), caps, votes_lists)
 def test_a_race_agrees_with_its_definition_after_every_vote(rule, cap, votes):
-    """Each vote's own verdict is the definition's for the votes so far."""
+    """The verdict after each vote is the definition's for the votes so far."""
     race = Race(rule, cap)
-    for told, vote in enumerate(votes, start=1):
+    for counted, vote in enumerate(votes, start=1):
         assert race.tell(vote) == race.verdict
-        assert outcome(race) == outcome_by_definition(rule, cap, votes[:told])
+        assert outcome(race) == outcome_by_definition(rule, cap, votes[:counted])
 
 
 @LAW
 @given(rules(), caps, votes_lists, st.lists(st.integers(0, 6), max_size=12))
 def test_how_votes_are_batched_never_changes_the_verdict(rule, cap, votes, sizes):
-    """Any cutting of the votes into batches, empty ones included, gives verdict and tally of one by one."""
+    """Any division of the votes into batches, empty ones included, gives the verdict and tally of one by one."""
     single, batched = Race(rule, cap), Race(rule, cap)
     for vote in votes:
         single.tell(vote)
@@ -163,7 +163,7 @@ def test_how_votes_are_batched_never_changes_the_verdict(rule, cap, votes, sizes
 @LAW
 @given(rules(), caps, st.lists(st.sampled_from(CANDIDATES), min_size=30, max_size=60))
 def test_rounds_of_missing_votes_waste_none(rule, cap, votes):
-    """Asking for exactly `missing()` votes at a time ends a race on the last vote of a round, never inside one."""
+    """Asking for exactly `missing()` votes at a time ends a race at the last vote of a round, never within one."""
     race = Race(rule, cap)
     start = 0
     while (missing := race.missing()) and start + missing <= len(votes):
@@ -178,7 +178,7 @@ def test_rounds_of_missing_votes_waste_none(rule, cap, votes):
 @LAW
 @given(rules(), caps, votes_lists, st.permutations("wxyz"))
 def test_renaming_candidates_only_renames_the_winner(rule, cap, votes, names):
-    """A race between renamed candidates runs alike and ends with the renamed winner."""
+    """A race with renamed candidates has the same course and the renamed winner."""
     renamed = dict(zip(CANDIDATES, names, strict=True))
     plain, other = Race(rule, cap), Race(rule, cap)
     for vote in votes:
@@ -192,7 +192,7 @@ def test_renaming_candidates_only_renames_the_winner(rule, cap, votes, names):
 @HEAVY
 @given(rules(4), st.none() | st.integers(1, 12), short_lists)
 def test_missing_is_the_fewest_further_votes_that_could_end_the_race(rule, cap, votes):
-    """`missing()` equals the shortest continuation, of all there are, after which the race is over."""
+    """`missing()` equals the length of the shortest continuation that ends the race."""
     race = Race(rule, cap)
     tell_all(race, votes)
     if isinstance(race.verdict, Continue):
@@ -216,7 +216,7 @@ def test_an_open_race_is_missing_at_least_one_vote_and_a_vote_saves_at_most_one(
 @LAW
 @given(rules(9), listed(st.sampled_from("ab"), 10), st.sampled_from("abc"), st.integers(0, 2**32))
 def test_insertion_order_never_decides(rule, earlier, last, seed):
-    """Two races with the same votes in another order, both still open before the last, end alike."""
+    """Two races with the same votes in another order, both open before the last, end alike."""
     shuffled = list(earlier)
     random.Random(seed).shuffle(shuffled)
     race, other = Race(rule, 11), Race(rule, 11)
@@ -241,7 +241,7 @@ def test_ties_never_decide(rule, cap, votes):
 @LAW
 @given(rules(), st.integers(1, 12), votes_lists, votes_lists)
 def test_a_race_that_is_over_counts_no_more_votes(rule, cap, votes, later):
-    """After the end neither verdict nor tally changes, whatever is counted."""
+    """After the end neither verdict nor tally changes with further votes."""
     race = Race(rule, cap)
     tell_all(race, [*votes, *"aaaaaaaaaaaa"])
     verdict, tally = race.verdict, Counter(race.tally)
@@ -271,7 +271,7 @@ def test_a_rule_is_read_back_from_its_name(rule):
 @LAW
 @given(st.integers(1, 5), listed(st.sampled_from("RRRR112233"), 40))
 def test_scattering_the_wrong_votes_never_takes_a_win_from_the_right_choice(k, votes):
-    """Where the right choice beats all wrong votes pooled, it beats them apart, and no later."""
+    """If the right choice beats all wrong votes pooled, it beats them scattered, no later."""
     pooled, split = Race(AheadBy(k)), Race(AheadBy(k))
     tell_all(pooled, ["R" if vote == "R" else "W" for vote in votes])
     tell_all(split, votes)
@@ -286,11 +286,11 @@ def test_scattering_the_wrong_votes_never_takes_a_win_from_the_right_choice(k, v
 @LAW
 @given(weighing_rules | rules(), caps, weighed_lists)
 def test_a_race_of_weighed_votes_agrees_with_its_definition_after_every_vote(rule, cap, votes):
-    """Scores are sums of weights, votes are counted for the cap, and each verdict is the definition's."""
+    """Scores are sums of weights, the cap counts votes, and each verdict is the definition's."""
     race = Race(rule, cap)
-    for told, (choice, weight) in enumerate(votes, start=1):
+    for counted, (choice, weight) in enumerate(votes, start=1):
         assert race.tell(choice, weight) == race.verdict
-        assert outcome(race) == outcome_of_weighed(rule, cap, votes[:told])
+        assert outcome(race) == outcome_of_weighed(rule, cap, votes[:counted])
     scores = Counter()
     for choice, weight in votes[: race.votes]:
         scores[choice] += weight
@@ -302,7 +302,7 @@ def test_a_race_of_weighed_votes_agrees_with_its_definition_after_every_vote(rul
 @LAW
 @given(st.integers(1, 5), st.integers(1, 9), caps, votes_lists)
 def test_votes_of_equal_weight_are_counted_as_by_ahead_by_k(k, weight, cap, votes):
-    """A threshold of k times the one weight that all votes have is the paper's rule, at every vote."""
+    """A threshold of k times the one weight of all votes is the paper's rule, at every vote."""
     plain, weighed = Race(AheadBy(k), cap), Race(log_odds(k * weight, 1000 * weight), cap)
     for vote in votes:
         assert weighed.tell(vote, 1000 * weight) == plain.tell(vote)
@@ -310,7 +310,7 @@ def test_votes_of_equal_weight_are_counted_as_by_ahead_by_k(k, weight, cap, vote
 
 
 def could_be_over(race, further):
-    """Whether so many further votes of the heaviest weight can end a race, a newcomer's among them."""
+    """Whether so many further votes of the heaviest weight can end a race, also for a new candidate."""
     if race.cap is not None and race.votes + further >= race.cap:
         return True
     for given_to in combinations_with_replacement("abcdn", further):
@@ -325,7 +325,7 @@ def could_be_over(race, further):
 @HEAVY
 @given(weighing_rules, st.none() | st.integers(1, 6), weighed_lists)
 def test_missing_is_the_fewest_further_votes_of_the_heaviest_weight(rule, cap, votes):
-    """`missing()` votes of the heaviest weight, distributed somehow, end the race, and no fewer ever do."""
+    """`missing()` votes of the heaviest weight can end the race, and fewer never can."""
     race = Race(rule, cap)
     for choice, weight in votes[:5]:
         race.tell(choice, weight)
@@ -340,7 +340,7 @@ def test_missing_is_the_fewest_further_votes_of_the_heaviest_weight(rule, cap, v
 @LAW
 @given(weighing_rules, caps, weighed_lists, st.permutations("wxyz"))
 def test_renaming_candidates_of_weighed_votes_only_renames_the_winner(rule, cap, votes, names):
-    """A race between renamed candidates runs alike and ends with the renamed winner."""
+    """A race with renamed candidates has the same course and the renamed winner."""
     renamed = dict(zip(CANDIDATES, names, strict=True))
     plain, other = Race(rule, cap), Race(rule, cap)
     for choice, weight in votes:
@@ -354,7 +354,7 @@ def test_renaming_candidates_of_weighed_votes_only_renames_the_winner(rule, cap,
 @LAW
 @given(weighing_rules, weighed_lists, st.tuples(st.sampled_from("abc"), st.integers(0, 9)), st.integers(0, 2**32))
 def test_the_order_of_weighed_votes_never_decides(rule, earlier, last, seed):
-    """Two races with the same votes in another order, both still open before the last, end alike."""
+    """Two races with the same votes in another order, both open before the last, end alike."""
     shuffled = list(earlier)
     random.Random(seed).shuffle(shuffled)
     race, other = Race(rule, 31), Race(rule, 31)
@@ -369,7 +369,7 @@ def test_the_order_of_weighed_votes_never_decides(rule, earlier, last, seed):
 @LAW
 @given(weighing_rules, weighed_lists, st.integers(0, 2**32))
 def test_votes_that_weigh_nothing_move_nothing_but_the_number_of_votes(rule, votes, seed):
-    """Put among others anywhere, they change neither winner nor scores; only a cap notices them."""
+    """Votes of weight 0 anywhere change neither winner nor scores; only a cap counts them."""
     draw, mixed = random.Random(seed), []
     for vote in votes:
         mixed += [(draw.choice("abcd"), 0) for _ in range(draw.randrange(3))] + [vote]
@@ -385,7 +385,7 @@ def test_votes_that_weigh_nothing_move_nothing_but_the_number_of_votes(rule, vot
 @LAW
 @given(thresholds, st.integers(1, 9))
 def test_a_log_odds_rule_is_read_back_from_its_name(threshold, heaviest):
-    """`rule_named` is the inverse of `name` beside the weights, and the threshold is rounded up to a millinat."""
+    """With the weights `rule_named` is the inverse of `name`, with the threshold rounded up to a millinat."""
     rule = log_odds(threshold, heaviest)
     assert rule_named(rule.name, rule.weights) == rule
     assert Fraction(threshold) <= Fraction(rule.name.split()[1]) + Fraction(1, 10**12)

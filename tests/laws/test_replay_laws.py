@@ -1,6 +1,6 @@
 """The laws of replay: the fold of a journal's entries is the run, wherever it is cut and however replies arrive.
 
-The runs are those of `replay_runs`: steps are open from several states at once, and most guesses come to nothing.
+The runs are those of `replay_runs`: steps are open from several states at once, and most guesses are wrong.
 """
 
 import random
@@ -41,7 +41,7 @@ LAW = settings(max_examples=50, deadline=None, suppress_health_check=[HealthChec
 
 @LAW
 @given(runs())
-def test_the_fold_of_any_prefix_is_the_live_state_of_then(run):
+def test_the_fold_of_any_prefix_is_the_live_state_at_that_time(run):
     """fold(entries[:n]) equals the live state after n entries, at every n."""
     for n, expected in enumerate(run.snapshots):
         assert snapshot(replay(run.entries[:n])) == expected
@@ -49,8 +49,8 @@ def test_the_fold_of_any_prefix_is_the_live_state_of_then(run):
 
 @LAW
 @given(runs(), st.data())
-def test_going_on_from_a_fold_is_going_on(run, data):
-    """A state folded from a prefix and given the rest, by way of bytes, is the state of the whole."""
+def test_continuing_from_a_fold_is_continuing(run, data):
+    """A state folded from a prefix, given the rest through bytes, is the state of the whole."""
     cut = data.draw(st.integers(0, len(run.entries)))
     state = replay(decode(encode(entry)) for entry in run.entries[:cut])
     for entry in run.entries[cut:]:
@@ -61,9 +61,9 @@ def test_going_on_from_a_fold_is_going_on(run, data):
 @LAW
 @given(runs())
 def test_a_committed_step_is_its_votes_in_the_order_of_their_numbers(run):
-    """Whatever the order of arrival, a step's winner and tally are a race over its samples by number.
+    """In any order of arrival, a step's winner and tally are a race over its samples by number.
 
-    Those that were set aside have no part in it; what a person decided is so whatever the votes.
+    Those that were set aside have no part in it; a person's decision holds whatever the votes.
     """
     for decided, at in zip(run.decided, run.path, strict=False):
         if decided.inherited:
@@ -87,7 +87,7 @@ def test_a_committed_step_is_its_votes_in_the_order_of_their_numbers(run):
 
 
 def weights_by_definition(run, decided):
-    """What each vote of a step weighs, in the order of their numbers. Written without looking at `Weights.of`."""
+    """The weight of each vote of a step, by number. Written without looking at `Weights.of`."""
     rule, said = run.state.policy.rule, defaultdict(list)
     for reply in decided.replies:
         if reply.choice is None:
@@ -103,7 +103,7 @@ def weights_by_definition(run, decided):
 
 
 def weight_by_definition(voter, edges, logprob, candidate, said):
-    """What a vote weighs after those that its voter has `said` on the step, as (candidate, own weight)."""
+    """The weight of a vote after those that its voter has `said` on the step, as (candidate, own weight)."""
     own = min(voter.bins) if logprob is None else voter.bins[sum(edge <= logprob for edge in edges)]
     said.append((candidate, own))
     (before, first), count = said[0], len(said)
@@ -117,7 +117,7 @@ def weight_by_definition(voter, edges, logprob, candidate, said):
 @LAW
 @given(runs())
 def test_the_chain_is_the_one_its_choices_lead_through(run):
-    """Each step is decided by samples asked from the very state that the choices before it lead to."""
+    """Each step is decided by samples asked from the state that the choices before it lead to."""
     at = START
     for decided, before in zip(run.decided, run.path, strict=False):
         assert at == before
@@ -126,7 +126,10 @@ def test_the_chain_is_the_one_its_choices_lead_through(run):
 
 
 def placed(entries):
-    """Each entry with the state that a step was asked from, if it is about one: named, or the one reached by then."""
+    """Each entry with the state that its step was asked from, named or the one reached by then.
+
+    None without a step.
+    """
     last = START
     for entry in entries:
         if isinstance(entry, Committed | Inherited):
@@ -143,8 +146,8 @@ ASKED = (Replies, Intent, Failed, Cancelled, Drafted)
 
 @LAW
 @given(runs())
-def test_what_was_asked_from_other_states_decides_nothing(run):
-    """Leave out whatever was asked from states that were not to be, and the same steps come of the same samples."""
+def test_samples_from_wrong_states_decide_nothing(run):
+    """Without the samples asked from wrong states, the same steps are decided by the same samples."""
     came = dict(enumerate(run.path))
     kept = [
         entry
@@ -160,7 +163,7 @@ def test_what_was_asked_from_other_states_decides_nothing(run):
 @LAW
 @given(runs())
 def test_the_figures_of_a_run_add_up(run):
-    """Votes and flags of the voters are the samples, and their tokens and those of drafts the usage."""
+    """The voters' votes and flags add up to the samples, and their tokens and those of drafts to the usage."""
     state = run.state
     replies = [reply for entry in run.entries if isinstance(entry, Replies) for reply in entry.replies]
     drafts = [entry for entry in run.entries if isinstance(entry, Drafted)]
@@ -189,7 +192,7 @@ def test_the_figures_of_a_run_add_up(run):
 @LAW
 @given(runs())
 def test_every_sample_decides_is_wasted_or_waits(run):
-    """Samples received are those of decided steps, those for nothing or set aside, and those of steps still open."""
+    """Received samples are those of decided steps, wasted ones, those set aside, and those of open steps."""
     state = run.state
     used = sum(len(decided.replies) for decided in run.decided)
     waiting = sum(step.samples for places in state.open.values() for step in places.values())
@@ -202,14 +205,14 @@ def test_every_sample_decides_is_wasted_or_waits(run):
 @LAW
 @given(runs())
 def test_nothing_is_open_behind_the_frontier(run):
-    """Once a step is committed, no voting on it is kept, from whatever state it was asked."""
+    """Once a step is committed, no voting on it is kept, from any state."""
     assert all(step >= run.state.committed for step in run.state.open)
 
 
 @LAW
 @given(runs())
 def test_a_step_is_ahead_where_a_sample_of_it_named_its_state(run):
-    """A decided step was asked ahead exactly if some of its samples say from which state they were asked."""
+    """A decided step was asked ahead exactly if some of its samples have the state they were asked from."""
     named = set()
     for entry, at in placed(run.entries):
         if isinstance(entry, Replies) and entry.at is not None:
@@ -220,7 +223,7 @@ def test_a_step_is_ahead_where_a_sample_of_it_named_its_state(run):
 
 
 def lost(entry):
-    """Whether what became of a call will never be known."""
+    """Whether the outcome of a call will never be known."""
     unknown = isinstance(entry, Failed) and entry.kind is FailureKind.UNKNOWN and entry.charge is None
     return unknown or isinstance(entry, Cancelled)
 
@@ -228,7 +231,7 @@ def lost(entry):
 @LAW
 @given(runs())
 def test_every_intent_is_settled_once(run):
-    """A sample asked for is received, failed, unknown (given up, or lost in a crash) or in flight, one of these."""
+    """A requested sample is exactly one of received, failed, unknown (abandoned, or lost in a crash) and in flight."""
     open_, unknown = set(), 0
     for entry, at in placed(run.entries):
         if isinstance(entry, Resumed):
@@ -249,9 +252,10 @@ def test_every_intent_is_settled_once(run):
 @LAW
 @given(runs())
 def test_a_call_costs_its_worst_until_it_is_known_what_it_took(run):
-    """Calls are those of intents that were sent. What one may cost is reserved until it is settled, or it stays.
+    """A call's worst case is reserved until it is settled; if its cost stays unknown, the reservation stays.
 
-    After a bill above what was reserved it is a whole multiple of that, at least once and at most as was noticed.
+    Calls are those of intents that were sent. After a bill above what was reserved it is a whole multiple of that, at
+    least once and at most as was noticed.
     """
     reserved, lost_ones, calls = {}, [], 0
     for entry, at in placed(run.entries):
@@ -314,7 +318,7 @@ def test_a_report_can_be_made_at_any_moment(run):
 
 
 def settled(step):
-    """How a step stands, by the words of its choices rather than their numbers."""
+    """The result of a step, with choices instead of numbers."""
     verdict = step.verdict
     return (
         step.choice(verdict.choice) if isinstance(verdict, Won) else verdict,
@@ -325,18 +329,18 @@ def settled(step):
 
 
 def opened(policy):
-    """A step that nothing is known of yet, of a run with three voters."""
+    """A new step of a run with three voters."""
     return OpenStep(0, policy, {number: VoterRecord(name) for number, name in enumerate(VOTERS)})
 
 
 def answer(step, slot, outcomes):
-    """A sample comes in; votes go round among three voters."""
+    """Receive a sample; votes rotate among three voters."""
     said = (outcomes.of(0, slot, START), outcomes.logprob(0, slot, START))
     step.receive(call_of(step, [slot], [said], voter=slot % len(VOTERS)).replies[0])
 
 
 def play(policy, outcomes, arrival):
-    """One step to its end, replies arriving in an order that a seed picks; None is the order of their numbers."""
+    """One step to its end, with replies in an order that a seed chooses; None is the order of numbers."""
     step, draw = opened(policy), random.Random(arrival)
     while wanted := step.wanted():
         answer(step, wanted[0] if arrival is None else draw.choice(wanted), outcomes)
@@ -346,14 +350,14 @@ def play(policy, outcomes, arrival):
 @settings(LAW, max_examples=100)
 @given(policies(), outcomes, st.integers(0, 2**32))
 def test_the_order_of_arrival_never_changes_a_step(policy, outcomes, arrival):
-    """Verdict, tally, flags, rounds and samples asked for are those of replies arriving by number."""
+    """Verdict, tally, flags, rounds and requested samples are those of replies in the order of numbers."""
     assert settled(play(policy, outcomes, arrival)) == settled(play(policy, outcomes, None))
 
 
 @settings(LAW, max_examples=100)
 @given(policies(), outcomes)
 def test_a_step_ends_won_or_undecided_and_only_by_its_caps(policy, outcomes):
-    """With nothing left to ask, a step is won, or its votes or its flags have met their cap."""
+    """If nothing is left to ask, a step is won, or its votes or flags are at their cap."""
     step = play(policy, outcomes, None)
     verdict = step.verdict
     if isinstance(verdict, Undecided):
@@ -367,13 +371,13 @@ def test_a_step_ends_won_or_undecided_and_only_by_its_caps(policy, outcomes):
 
 @settings(LAW, max_examples=100)
 @given(policies(), outcomes, st.integers(1, 20), st.integers(0, 5))
-def test_a_raised_cap_goes_on_with_the_same_votes(policy, outcomes, more_votes, more_flags):
-    """A won step stays as it is under higher caps; any other keeps every vote counted."""
+def test_a_raised_cap_continues_with_the_same_votes(policy, outcomes, more_votes, more_flags):
+    """A won step stays the same under higher caps; any other keeps every counted vote."""
     step = play(policy, outcomes, None)
-    verdict, told, tally = step.verdict, step.counted, dict(step.race.tally)
+    verdict, counted, tally = step.verdict, step.counted, dict(step.race.tally)
     raised = Policy(policy.rule, policy.vote_cap + more_votes, policy.flag_cap + more_flags)
     step.recap(raised)
-    assert step.counted == told
+    assert step.counted == counted
     assert dict(step.race.tally) == tally
     if isinstance(verdict, Won):
         assert step.verdict == verdict
@@ -384,7 +388,7 @@ def test_a_raised_cap_goes_on_with_the_same_votes(policy, outcomes, more_votes, 
 @settings(LAW, max_examples=100)
 @given(policies(), outcomes, st.integers(0, 2**32), st.integers(0, 30), st.integers(0, 12))
 def test_raising_a_cap_halfway_is_starting_with_it(policy, outcomes, arrival, halfway, more):
-    """A step interrupted at any point and resumed under a higher cap ends as if it had had that cap from the start."""
+    """A step interrupted at any point and resumed under a higher cap ends as with that cap from the start."""
     raised = Policy(policy.rule, policy.vote_cap + more, policy.flag_cap)
     step, draw = opened(policy), random.Random(arrival)
     for turn in range(10_000):

@@ -1,4 +1,4 @@
-"""The law of replies: no step is won by the votes of fewer replies than its policy wants, whatever comes together."""
+"""The law of replies: no step is won by the votes of fewer replies than its policy requires, in any order of calls."""
 
 import random
 
@@ -24,7 +24,7 @@ def policies(min_replies):
 
 
 def decided(policy, sizes, arrival=None):
-    """A step whose samples come in calls of random sizes until it is decided, the calls, and what each sample said.
+    """A step whose samples come in calls of random sizes until it is decided, the calls, and each sample's choice.
 
     The calls of a round come in the order of their samples, or in a random one.
     """
@@ -49,8 +49,8 @@ def decided(policy, sizes, arrival=None):
 
 @LAW
 @given(policies(st.integers(1, 3)), st.randoms(use_true_random=False))
-def test_a_winners_votes_come_from_as_many_replies_as_the_policy_wants(policy, chance):
-    """Whatever comes together and in whichever order: enough replies, and a win by the rule as well."""
+def test_a_winners_votes_come_from_as_many_replies_as_the_policy_requires(policy, chance):
+    """With any calls in any order, a winner has enough replies, and wins by the rule as well."""
     step, calls, said = decided(policy, chance, chance)
     if isinstance(step.verdict, Won):
         winner = step.choice(step.verdict.choice)
@@ -63,7 +63,7 @@ def test_a_winners_votes_come_from_as_many_replies_as_the_policy_wants(policy, c
 @LAW
 @given(policies(st.just(1)), st.randoms(use_true_random=False))
 def test_where_one_reply_is_enough_a_step_is_the_race_over_its_samples(policy, chance):
-    """As it was before there was such a rule, and as journals of then are replayed."""
+    """With `min_replies` 1 a step is the race over its samples, as in journals from before this rule."""
     step, _, said = decided(policy, chance, chance)
     race = Race(policy.rule, policy.vote_cap)
     tell_all(race, [said[slot] for slot in sorted(said) if said[slot] is not None])
@@ -73,7 +73,7 @@ def test_where_one_reply_is_enough_a_step_is_the_race_over_its_samples(policy, c
 @LAW
 @given(policies(st.integers(1, 3)), st.randoms(use_true_random=False))
 def test_the_order_of_arrival_never_matters(policy, chance):
-    """The same calls give the same verdict and tally, in whichever order those of a round come."""
+    """The same calls give the same verdict and tally, in any order within a round."""
     seed = chance.randint(0, 10**6)
     one, _, _ = decided(policy, random.Random(seed))
     other, _, _ = decided(policy, random.Random(seed), chance)
@@ -85,8 +85,8 @@ def test_the_order_of_arrival_never_matters(policy, chance):
 
 @LAW
 @given(policies(st.integers(1, 3)))
-def test_a_policy_is_read_back_and_an_older_one_wants_one_reply(policy):
-    """The field is written only where it is not 1; without it a run is decided as it was."""
+def test_a_policy_is_read_back_and_an_older_one_requires_one_reply(policy):
+    """The field is written only if it is not 1; without it a run is decided as before."""
     data = policy.to_json()
     assert ("min_replies" in data) == (policy.min_replies > 1)
     assert policy_from(data) == policy

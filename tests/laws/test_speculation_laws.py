@@ -1,9 +1,9 @@
 """The law of speculation: whatever is guessed, a run that asks ahead commits what the plain run commits.
 
-The chain is a maze whose paths part and meet again, so that an abandoned state can come to be after all; some of its
-states break the user's code. In every other maze some steps do not wait for each other. A sample depends on prompt,
-step and number alone, but calls take random time, give fewer samples than asked for, and fail now and then. All of it
-happens in virtual time.
+The chain is a maze whose paths part and meet again, so that an abandoned state can be reached after all; some of its
+states break the user's code. In every other maze some steps are independent. A sample depends on prompt, step and
+number alone, but calls take random time, give fewer samples than asked for, and fail now and then. All of it happens
+in virtual time.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ LONG = settings(LAW, max_examples=25)
 
 
 class Moody(Slow):
-    """A noisy model that takes its time, gives fewer samples than it is asked for, and is busy at some first tries."""
+    """A noisy model with random latency that may return fewer samples than asked for, and fail at first tries."""
 
     def __init__(self, noise, seed, paid, moods):
         super().__init__(
@@ -57,7 +57,7 @@ class Moody(Slow):
 
 @dataclass(frozen=True)
 class World:
-    """A maze, a model and all that a run of it depends on."""
+    """A maze, a model and everything else that a run of it depends on."""
 
     maze: Maze
     noise: NoisySampler
@@ -68,7 +68,7 @@ class World:
     speculation: Speculation
 
     def run(self, speculation=None, entries=(), **config):
-        """One session on the entries so far; whatever stops it is kept."""
+        """One session on the entries so far; the error that stops it is kept."""
         return virtually(self._session(speculation, list(entries), config))
 
     async def _session(self, speculation, entries, config):
@@ -97,7 +97,7 @@ class World:
 
 
 def world_of(seed):
-    """A world drawn evenly: Hypothesis by itself would mostly draw ones too simple for a guess to go wrong in."""
+    """A world drawn evenly: Hypothesis by itself would mostly draw ones too simple for a guess to be wrong in."""
     pick = Random(seed).choice
     maze = pick([Maze, Rows])(seed, pick([0, 1, 5, 30, 60]), pick([1, 2, 5, 1000]), pick([0.0, 0.0, 0.01, 0.05]))
     noise = NoisySampler(maze.rehearse, pick([1.0, 0.95, 0.8, 0.7]), pick([1.0, 0.9]), pick([0.0, 0.3, 1.0]))
@@ -115,14 +115,14 @@ worlds = st.builds(world_of, st.integers(0, 2**32))
 
 
 class Late(MemoryJournal):
-    """A journal that takes its time to make entries durable."""
+    """A journal that takes time to make entries durable."""
 
     async def commit(self):
         await asyncio.sleep(0.004)
 
 
 class Kept:
-    """An observer: every decided step, with its samples' texts and choices written out."""
+    """An observer of every decided step, with its samples' texts and choices written out."""
 
     def __init__(self):
         self.steps = []
@@ -148,7 +148,10 @@ class Ended:
 
     @property
     def result(self):
-        """All that speculation must not change: not how many flagged samples had come when they stopped the run."""
+        """Everything that speculation must not change.
+
+        How many flagged samples had come at a stop by flags may differ.
+        """
         message = str(self.error)
         if isinstance(self.error, SamplesFlagged):
             message = re.sub(r"\d+ samples", "samples", message)
@@ -170,8 +173,8 @@ def test_a_speculated_run_commits_what_the_plain_run_commits(world):
 
 @LAW
 @given(worlds, st.sets(st.tuples(st.integers(0, 25), st.integers(0, 5))))
-def test_a_guess_that_fails_stops_a_run_only_at_a_state_that_came_to_be(world, fails):
-    """A guess that raises or is no JSON on states that are never reached changes nothing; else it may be met there."""
+def test_a_guess_that_fails_stops_a_run_only_at_a_state_that_is_reached(world, fails):
+    """A guess that raises or is not JSON at a state that is never reached changes nothing."""
     plain = world.run()
     fails = frozenset(fails)
     ahead = world.run(Speculation(Guessing(world.maze, "right", 0.5, fails), 1.0, world.speculation.in_flight))
@@ -188,15 +191,15 @@ def test_a_guess_that_fails_stops_a_run_only_at_a_state_that_came_to_be(world, f
 @LAW
 @given(worlds)
 def test_a_speculated_journal_folds_to_the_live_state(world):
-    """What a run knows at its end is the fold of its entries, also after they were bytes."""
+    """The state at the end of a run is the fold of its entries, also through bytes."""
     ahead = world.run(world.speculation)
     assert contents_of(replay(decode(encode(entry)) for entry in ahead.entries)) == contents_of(ahead.state)
 
 
 @LAW
 @given(worlds, st.data())
-def test_a_speculated_run_goes_on_from_any_prefix_of_its_journal(world, data):
-    """Cut anywhere, and resumed with or without speculation, the run ends as the plain one does, or stops there."""
+def test_a_speculated_run_continues_from_any_prefix_of_its_journal(world, data):
+    """Cut anywhere and resumed, with or without speculation, the run ends as the plain one does, or stops there."""
     plain, ahead = world.run(), world.run(world.speculation)
     whole = [entry for entry in ahead.entries if not isinstance(entry, Finished)]
     cut = data.draw(st.integers(1, len(whole)))
@@ -208,7 +211,7 @@ def test_a_speculated_run_goes_on_from_any_prefix_of_its_journal(world, data):
 @pytest.mark.slow
 @LONG
 @given(worlds)
-def test_a_speculated_run_goes_on_from_every_prefix_of_its_journal(world):
+def test_a_speculated_run_continues_from_every_prefix_of_its_journal(world):
     """The same at each single entry of a run."""
     plain, ahead = world.run(), world.run(world.speculation)
     whole = [entry for entry in ahead.entries if not isinstance(entry, Finished)]
@@ -219,7 +222,7 @@ def test_a_speculated_run_goes_on_from_every_prefix_of_its_journal(world):
 @LAW
 @given(worlds, st.lists(st.integers(1, 6), min_size=1, max_size=8))
 def test_a_run_in_sessions_of_a_few_steps_asks_no_step_beyond(world, lengths):
-    """However a run is cut into sessions by limits of steps, it ends as the plain one, and none asks a step beyond."""
+    """Divided into sessions by step limits, a run ends as the plain one, and no session asks beyond its limit."""
     plain, entries, done = world.run(), [], 0
     for length in [*lengths, None]:
         ahead = world.run(world.speculation, entries, max_steps=length)
@@ -233,7 +236,7 @@ def test_a_run_in_sessions_of_a_few_steps_asks_no_step_beyond(world, lengths):
 @LAW
 @given(worlds)
 def test_no_sample_that_is_in_the_journal_is_asked_for_again(world):
-    """Each sample of a state is answered once, even where the state is dropped and comes again."""
+    """Each sample of a state is answered once, even if the state is dropped and guessed again."""
     ahead = world.run(world.speculation)
     seen = set()
     for entry in ahead.entries:
@@ -247,7 +250,7 @@ def test_no_sample_that_is_in_the_journal_is_asked_for_again(world):
 @LAW
 @given(worlds)
 def test_all_that_was_wasted_is_counted(world):
-    """At the end of a run the samples wasted are those that no committed step was decided by."""
+    """At the end of a run the wasted samples are those that decided no committed step."""
     ahead = world.run(world.speculation)
     if ahead.error is None:
         assert ahead.state.samples - ahead.state.wasted == sum(len(step[-1]) for step in ahead.steps)
@@ -256,7 +259,7 @@ def test_all_that_was_wasted_is_counted(world):
 @LAW
 @given(worlds)
 def test_every_paid_call_is_settled(world):
-    """At the end each announced sample was received, failed, or is counted as of unknown outcome."""
+    """At the end each intended sample was received, failed, or is counted as of unknown outcome."""
     ahead = world.run(world.speculation)
     # a sample that breaks a parser is paid for and never read, and the rest of a short answer is asked for again
     if not world.maze.trouble and not world.moods:

@@ -1,4 +1,4 @@
-"""Laws of trees: whatever is decided, questions of a wave hang on nothing that the others come to, and limits hold."""
+"""Laws of trees: questions of a wave do not depend on each other's answers, and limits hold."""
 
 import json
 from itertools import pairwise
@@ -16,7 +16,7 @@ LAW = settings(max_examples=200, deadline=None, suppress_health_check=[HealthChe
 
 
 class Folding(General):
-    """General roles whose answers are put together by a function where the plan is to add."""
+    """General roles whose answers are composed by a function if the plan is to add."""
 
     def compose(self, problem, how, parts, answers):
         return ComposedAnswer(sum(answers)) if how == "add" else super().compose(problem, how, parts, answers)
@@ -30,7 +30,7 @@ def tree_of(chance):
 
 
 def answered(chance, tree, state):
-    """A choice that the question at a state can come to, by its own parser; at times a list of candidates."""
+    """A choice that the question at a state can have, by its own parser; at times a list of candidates."""
 
     def one():
         ask, name = tree.place(state)["ask"], f"{chance.random()}"
@@ -66,8 +66,8 @@ walks = st.builds(walked, st.integers(0, 2**32))
 
 @LAW
 @given(walks, st.integers(0, 2**32))
-def test_the_next_question_of_a_wave_hangs_on_nothing_that_this_one_comes_to(walk, seed):
-    """`beside` has the place of the state after any choice; without it, the wave is at its end."""
+def test_the_next_question_of_a_wave_does_not_depend_on_this_answer(walk, seed):
+    """`beside` has the place of the state after any choice; if it returns None, the wave is at its end."""
     tree, states, _ = walk
     for state, after in pairwise(states):
         beside = tree.beside(state)
@@ -82,7 +82,7 @@ def test_the_next_question_of_a_wave_hangs_on_nothing_that_this_one_comes_to(wal
 @LAW
 @given(walks)
 def test_a_walk_ends_within_its_limits(walk):
-    """With every problem answered once, none deeper or in more parts than allowed, and no more of them."""
+    """Every problem is answered once, and depth, parts and number of problems are within their limits."""
     tree, states, choices = walk
     problems = states[-1]["problems"]
     assert tree.beside(states[-1]) is None
@@ -97,7 +97,7 @@ def test_a_walk_ends_within_its_limits(walk):
 @LAW
 @given(walks)
 def test_every_step_asks_about_one_problem(walk):
-    """Each step stands at one node of the tree as it is shown, and a node's parts are its own."""
+    """Each step belongs to one node of the tree as it is shown, and a node's parts are its own."""
     tree, states, choices = walk
 
     def every(node):
@@ -110,8 +110,8 @@ def test_every_step_asks_about_one_problem(walk):
 
 @LAW
 @given(walks)
-def test_what_is_judged_is_judged_at_the_end_of_its_wave(walk):
-    """A list of candidates is followed by the rest of the wave, and only then by whoever chooses."""
+def test_candidates_are_judged_at_the_end_of_their_wave(walk):
+    """A list of candidates is followed by the rest of the wave, and only then by the judge."""
     tree, states, choices = walk
     for state, choice in zip(states, choices, strict=False):
         if "candidates" in choice and tree.beside(state) is not None:

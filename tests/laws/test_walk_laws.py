@@ -1,7 +1,7 @@
 """A race three times over: closed form, dynamic programme, and the package's own `Race` on random votes.
 
-Means and squares are checked against linear equations that know nothing of either: for every place of the lead and
-every voter whose turn it is, what is to come is one vote and what comes after it.
+Means and squares are checked against linear equations that know nothing of either: for every value of the lead and
+every voter whose turn it is, the votes to come are one vote and those after it.
 """
 
 import random
@@ -30,7 +30,7 @@ ALARM = 1e-6  # how often a test of a simulation may fail for a seed, though all
 
 @dataclass(frozen=True)
 class Solved:
-    """A race by linear equations: who loses, and the mean and mean square of the votes."""
+    """A race by linear equations: losses, and the mean and mean square of the votes."""
 
     wrong: float
     votes: float
@@ -39,7 +39,10 @@ class Solved:
 
 @cache
 def solved(turns, lead):
-    """Voters take turns; each vote is a tuple of (what it adds to the lead of the right choice, its chance)."""
+    """Solve a race of voters in turn.
+
+    Each vote is a tuple of (what it adds to the right choice's lead, its probability).
+    """
     places = range(-lead + 1, lead)
     number = {state: i for i, state in enumerate(product(places, range(len(turns))))}
     on, lost = np.zeros((len(number), len(number))), np.zeros(len(number))
@@ -63,7 +66,7 @@ def vote(p):
 
 
 def walked(turns, lead, **limits):
-    """The dynamic programme, voters taking turns."""
+    """The dynamic programme, with voters in turn."""
     return walk_race(lambda number: turns[number % len(turns)], lead, **limits)
 
 
@@ -83,7 +86,7 @@ def test_the_closed_form_of_a_race_solves_its_equations(p):
 
 @each("p", [*GRID, 0.5, 0.50049, 0.50051, 0.505])
 def test_the_mean_square_of_the_votes_solves_its_equations(p):
-    """The same for the mean square, from which the spread of costs follows; to 2 parts in 1000 beside p = 1/2."""
+    """The same for the mean square, from which the spread of costs follows; to 2 parts in 1000 near p = 1/2."""
     near = 2e-3 if p < 0.502 else 1e-6
     for k in EVERY_K:
         assert closed_form_race(p, k).votes_squared == pytest.approx(solved((vote(p),), k).squared, rel=near), k
@@ -92,7 +95,7 @@ def test_the_mean_square_of_the_votes_solves_its_equations(p):
 @each("p", [0.5001, 0.6429, 0.9, 0.9978, 0.9999999])
 @each("k", [1, 2, 3, 5, 8])
 def test_the_dynamic_programme_agrees_with_the_closed_form(p, k):
-    """Both agree in how often a race is lost, its votes and their square, and how often all votes agree."""
+    """Both have the same losses, votes, squares of votes, and probability that all votes agree."""
     found, expected = walked([vote(p)], k), closed_form_race(p, k)
     assert found.wrong == pytest.approx(expected.wrong, rel=1e-9, abs=1e-13)
     assert found.votes == pytest.approx(expected.votes, rel=1e-8)
@@ -103,7 +106,7 @@ def test_the_dynamic_programme_agrees_with_the_closed_form(p, k):
 
 @each("p", [0.6429, 0.9, 0.9642, 0.9999999])
 def test_the_dynamic_programme_agrees_up_to_a_margin_of_40(p):
-    """Long races as well: the tail that is left open is far below what the test allows."""
+    """In long races too, the tail left open is far below what the test allows."""
     for k in (13, 29, 40):
         found, expected = walked([vote(p)], k), closed_form_race(p, k)
         assert found.wrong == pytest.approx(expected.wrong, rel=1e-6, abs=1e-12)
@@ -130,7 +133,7 @@ def test_practically_no_race_is_longer_than_the_closed_form_says(p, k):
 
 
 def test_a_walk_that_is_cut_short_says_what_is_open():
-    """What a walk leaves undecided is what neither won nor lost by then: after 4 votes of a margin of 3 at p = 0.6."""
+    """The undecided share of a walk is what is neither won nor lost: after 4 votes of a margin of 3 at p = 0.6."""
     found = walked([vote(0.6)], 3, most=4)
     lost = 0.4**3  # the fourth vote ends no race: the lead is odd after an odd number of votes
     won = 0.6**3
@@ -149,7 +152,7 @@ places = st.lists(st.tuples(st.integers(-5, 5), st.floats(0.01, 1.0)), min_size=
 @settings(max_examples=40, deadline=None)
 @given(st.lists(probability, min_size=1, max_size=4), st.integers(1, 6))
 def test_voters_who_take_turns_solve_their_equations(ps, k):
-    """Voters that err differently, one after the other in a fixed order, race as their equations say."""
+    """Voters with different errors, in a fixed order, race as their equations say."""
     turns = tuple(vote(p) for p in ps)
     found, expected = walked(turns, k), solved(turns, k)
     assert found.wrong == pytest.approx(expected.wrong, abs=1e-11)
@@ -160,7 +163,7 @@ def test_voters_who_take_turns_solve_their_equations(ps, k):
 
 
 def shared(parts):
-    """A vote whose chances add up to 1, in these proportions."""
+    """A vote whose probabilities add up to 1, in these proportions."""
     whole = sum(part for _, part in parts)
     return tuple((gained, part / whole) for gained, part in parts)
 
@@ -168,7 +171,7 @@ def shared(parts):
 @settings(max_examples=40, deadline=None)
 @given(st.lists(places, min_size=1, max_size=3), st.integers(1, 12))
 def test_votes_of_different_weight_solve_their_equations(raw, lead):
-    """A vote may add anything to the lead, also nothing, and overshoot the end."""
+    """A vote may add anything to the lead, also 0, and overshoot the end."""
     turns = tuple(shared([*one, (1, 0.2)]) for one in raw)
     found, expected = walked(turns, lead), solved(turns, lead)
     assert found.wrong == pytest.approx(expected.wrong, abs=1e-9)
@@ -177,7 +180,7 @@ def test_votes_of_different_weight_solve_their_equations(raw, lead):
 
 
 def test_a_voter_that_is_mostly_wrong_can_be_outvoted():
-    """Two voters at 0.95 carry one at 0.3 along: a margin of 6 loses less often than one race in a thousand."""
+    """Two voters at 0.95 outvote one at 0.3: a margin of 6 loses less than one race in a thousand."""
     turns = [vote(0.95), vote(0.3), vote(0.95)]
     assert walked(turns, 6).wrong < 1e-3
     assert walked(turns, 6).wrong > loss_probability(0.95, 6)
@@ -204,10 +207,10 @@ def simulated(k, shares, n, seed):
     ("ps", "k"), [((0.5001,), 4), ((0.6429,), 3), ((0.9,), 2), ((0.99, 0.6), 3), ((0.9, 0.3, 0.8), 3), ((0.7, 0.6), 5)]
 )
 def test_the_packages_own_races_come_out_as_computed(ps, k):
-    """Of 3,000 real races, wins and mean votes are those of closed form and dynamic programme.
+    """Of 3,000 real races, wins and mean votes are those of closed form and dynamic programme. Seeded.
 
-    Seeded. Wins lie within the exact binomial bounds that one seed in a million exceeds; so do mean votes within 4.9
-    standard errors, by the central limit theorem.
+    Wins lie within the exact binomial bounds that one seed in a million exceeds; so do mean votes within 4.9 standard
+    errors, by the central limit theorem.
     """
     n, exact = 3000, walked([vote(p) for p in ps], k)
     wins, mean = simulated(k, [(p, 1.0 - p) for p in ps], n, 20)
@@ -221,7 +224,7 @@ def test_the_packages_own_races_come_out_as_computed(ps, k):
 @each(("p", "k"), [(0.5001, 2), (0.6, 3), (0.8, 2), (0.9, 1)])
 @each("first", [0.5, 0.9])
 def test_the_right_choice_wins_at_least_as_often_against_two_wrong_ones(p, k, first):
-    """Of 3,000 real races against scattered wrong votes as many are won as the closed form for one wrong choice says.
+    """Of 3,000 real races with scattered wrong votes, at least as many are won as the closed form says for one.
 
     Seeded; one seed in a million, at most, has fewer wins than the exact binomial bound.
     """
@@ -231,7 +234,7 @@ def test_the_right_choice_wins_at_least_as_often_against_two_wrong_ones(p, k, fi
 
 
 def tallied(k, shares, longest):
-    """Exact chances that each candidate has won within so many votes, and that none has, by tallies."""
+    """Exact probabilities that each candidate has won within so many votes, and that none has, by tallies."""
     open_, won = {(0,) * len(shares): 1.0}, [0.0] * len(shares)
     for _ in range(longest):
         following = defaultdict(float)
@@ -250,7 +253,7 @@ def tallied(k, shares, longest):
 @each("k", [1, 2, 3])
 @each("shares", [(0.6, 0.3, 0.1), (0.5, 0.25, 0.25), (0.34, 0.33, 0.33)])
 def test_a_race_of_three_is_what_its_tallies_say(k, shares):
-    """Over all 3^8 orders of eight votes, `Race` elects each candidate as probably as an account of tallies says."""
+    """Over all 3^8 orders of eight votes, `Race` elects each candidate as often as the sum over tallies says."""
     chances = [0.0] * 4
     for votes in product(range(3), repeat=8):
         verdict = tell_all(Race(AheadBy(k)), votes)
@@ -261,7 +264,7 @@ def test_a_race_of_three_is_what_its_tallies_say(k, shares):
 @each("p", [0.5001, 0.7, 0.95])
 @each("k", [1, 2, 3, 4])
 def test_scattered_wrong_votes_win_less_often(p, k):
-    """By the exact account of tallies, two wrong choices together win no more often than one with all wrong votes."""
+    """By the exact sum over tallies, two wrong choices together win no more often than one with all wrong votes."""
     for first in (0.5, 0.8, 0.99):
         _, *lost, _ = tallied(k, (p, (1.0 - p) * first, (1.0 - p) * (1.0 - first)), 40)
         assert sum(lost) <= walked([vote(p)], k, negligible=0.0, most=40).wrong + 1e-12

@@ -1,4 +1,4 @@
-"""Races of weighed votes as plans foresee them, against the same races walked vote by vote, weighed as runs weigh."""
+"""Races of weighed votes as plans predict them, against the same races walked vote by vote, weighed as in runs."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ LOGPROBS = (-9.0, -0.5, -0.01)  # one in each bin
 
 @dataclass(frozen=True)
 class Walked:
-    """What comes of races, exactly: the share lost, still open at the end, with a dissenting vote; mean votes."""
+    """Exact results of races: the share lost, still open at the end, with a dissenting vote; mean votes."""
 
     lost: float
     still: float
@@ -31,7 +31,7 @@ class Walked:
 
 
 def walked(voter_bins, kind, threshold, most, least=1e-14):
-    """Walk races vote by vote: courses differ by the lead of the right choice and by what each voter said."""
+    """Walk races vote by vote; courses differ by the lead of the right choice and by each voter's earlier votes."""
     edges = EDGES[: len(voter_bins[0].right) - 1]
     names = [f"voter {number}" for number in range(len(voter_bins))]
     rule = LogOdds(threshold, Weights(edges, tuple(zip(names, (one.weights for one in voter_bins), strict=True))))
@@ -40,8 +40,8 @@ def walked(voter_bins, kind, threshold, most, least=1e-14):
         votes += still
         voter, after = number % len(voter_bins), defaultdict(float)
         right, wrong = kind.turns[voter]
-        for (lead, said, heard), chance in open_.items():
-            after[lead, said, heard] += chance * (1.0 - right - wrong)
+        for (lead, said, choices), chance in open_.items():
+            after[lead, said, choices] += chance * (1.0 - right - wrong)
             for candidate, share, falls in ((1, right, voter_bins[voter].right), (0, wrong, voter_bins[voter].wrong)):
                 for place, part in enumerate(falls):
                     course = chance * share * part
@@ -50,14 +50,16 @@ def walked(voter_bins, kind, threshold, most, least=1e-14):
                     weighing = StepWeights(rule.weights, dict(said))
                     weight = weighing.weigh(names[voter], LOGPROBS[place], candidate)
                     reached = lead + (weight if candidate else -weight)
-                    both = tuple(sorted({*heard, candidate}))
+                    both = tuple(sorted({*choices, candidate}))
                     if rule.lacking(abs(reached), 0):
                         after[reached, tuple(sorted(weighing.said.items())), both] += course
                     else:
                         lost += course * (reached < 0)
                         dissent += course * (len(both) > 1)
         open_, number = after, number + 1
-    return Walked(lost, still, dissent + sum(share for (*_, heard), share in open_.items() if len(heard) > 1), votes)
+    return Walked(
+        lost, still, dissent + sum(share for (*_, choices), share in open_.items() if len(choices) > 1), votes
+    )
 
 
 def foreseen(voter_bins, kind, threshold):
@@ -69,12 +71,12 @@ shares = st.floats(0.01, 1.0)
 
 @st.composite
 def voters(draw, bins):
-    """A voter's bins: any chances of its votes to fall into the bins, and any weights that make sense."""
+    """A voter's bins: any probabilities of its votes to fall into the bins, and any valid weights."""
     right, wrong = (draw(st.lists(shares, min_size=bins, max_size=bins)) for _ in range(2))
     weights = tuple(sorted(draw(st.lists(st.integers(0, 6000), min_size=bins, max_size=bins))))
     again = draw(st.integers(0, max(weights)))
-    told = VoterWeights(weights, 0, again, draw(st.integers(0, 6000)) if again else 0)
-    return LogprobBins(tuple(one / sum(right) for one in right), tuple(one / sum(wrong) for one in wrong), told)
+    weighing = VoterWeights(weights, 0, again, draw(st.integers(0, 6000)) if again else 0)
+    return LogprobBins(tuple(one / sum(right) for one in right), tuple(one / sum(wrong) for one in wrong), weighing)
 
 
 @st.composite
@@ -88,8 +90,8 @@ def races(draw):
 
 @settings(max_examples=60, deadline=None)
 @given(races(), st.integers(1, 160))
-def test_no_more_races_fail_than_a_plan_foresees(race, lead):
-    """Whatever votes weigh, and however rarely they are right: what is foreseen is no less than what comes."""
+def test_no_more_races_fail_than_a_plan_predicts(race, lead):
+    """For any weights and error rates, the predicted losses are no less than the exact ones."""
     voter_bins, kind = race
     if max(max(one.weights.bins) for one in voter_bins) == 0 or equal_weights(voter_bins):
         return
@@ -103,7 +105,7 @@ def test_no_more_races_fail_than_a_plan_foresees(race, lead):
 
 
 def measured(wrong, repeat, strays, bins):
-    """A voter whose weights are those that its rates allow; wrong votes fall into lower bins than right ones."""
+    """A voter with the weights that its rates allow; wrong votes fall into lower bins than right ones."""
     right = {1: (1.0,), 3: (0.01, 0.09, 0.9)}[bins]
     falls = {1: (1.0,), 3: (0.3, 0.6, 0.1)}[bins]
     sure = [(1.0 - wrong) * r / ((1.0 - wrong) * r + wrong * w) for r, w in zip(right, falls, strict=True)]
@@ -121,8 +123,8 @@ CASES = {
 
 @each("threshold", [3.0, 6.0, 10.0])
 @each(("voter_bins", "wrong"), CASES.values(), ids=CASES)
-def test_what_is_foreseen_comes_near_what_comes(voter_bins, wrong, threshold):
-    """Votes to 5 %, failures within a factor of two, and never fewer than there are."""
+def test_predictions_are_close(voter_bins, wrong, threshold):
+    """Votes are predicted to 5 %, and failures within a factor of two and never too few."""
     kind = StepKind(1.0, wrong)
     found, exact = (
         foreseen(voter_bins, kind, threshold),
@@ -134,7 +136,7 @@ def test_what_is_foreseen_comes_near_what_comes(voter_bins, wrong, threshold):
 
 
 def test_votes_that_all_weigh_alike_race_as_votes_that_count_one():
-    """Where all votes weigh the same, walked races are those of a margin."""
+    """If all votes weigh the same, walked races are those of a margin."""
     voter_bins = [LogprobBins((1.0,), (1.0,), VoterWeights((2000,), 2000))]
     exact, margin = walked(voter_bins, StepKind(1.0, (0.1,)), 7.9, 200), closed_form_race(0.9, 4)
     assert equal_weights(voter_bins)
@@ -143,8 +145,8 @@ def test_votes_that_all_weigh_alike_race_as_votes_that_count_one():
     assert not equal_weights([*voter_bins, LogprobBins((1.0,), (1.0,), VoterWeights((3000,), 3000))])
 
 
-def test_a_stubborn_voter_does_not_win_by_saying_the_same_for_ever():
-    """What it says twice is all that counts: the race is given up, whatever it would go on to say."""
+def test_a_voter_does_not_win_by_repeating_itself():
+    """Two equal votes are all that count, so the race is given up, however often the voter would repeat itself."""
     steady, stubborn = measured(1e-4, 0.5, 1e-4, 3), measured(1e-4, 0.75, 1e-4, 3)
     found = foreseen([steady, stubborn, steady], StepKind(1.0, (1e-6, 1.0, 1e-6)), 30.0)
     assert found.wrong < 1e-6
@@ -152,8 +154,8 @@ def test_a_stubborn_voter_does_not_win_by_saying_the_same_for_ever():
     assert found.votes == pytest.approx(MAX_WEIGHTED_VOTES, rel=0.01)
 
 
-def test_a_voter_that_is_mute_at_first_is_heard_later():
-    """A flagged turn leaves a voter what it had to say."""
+def test_a_voter_flagged_at_first_counts_later():
+    """A flagged turn does not use up a voter's votes."""
     voter_bins = [measured(0.01, 0.2, 0.01, 1)] * 2
     spoken, mute = (foreseen(voter_bins, StepKind(1.0, (0.01, 0.01), mute), 8.0) for mute in ((), (0.5, 0.5)))
     assert mute.failed == pytest.approx(spoken.failed, rel=0.25)
