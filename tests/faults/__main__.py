@@ -98,7 +98,7 @@ def parsed() -> argparse.Namespace:
 
 
 async def serve(options: argparse.Namespace) -> None:
-    """Serve until SIGTERM, SIGINT or, if so asked, the end of the standard input."""
+    """Serve until SIGTERM, SIGINT or, if requested, the end of the standard input."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

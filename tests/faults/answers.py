@@ -1,8 +1,8 @@
-"""What the models behind the server say: functions from (prompt, temperature, seed, index, max_tokens) to an `Answer`.
+"""The models behind the server: functions from (prompt, temperature, seed, index, max_tokens) to an `Answer`.
 
 Those that ship are functions of (prompt, seed, index) alone, so a request that is repeated with its seed gets the same
-answers; without a seed they draw on the operating system. They may be async. A prompt that a model does not
-understand is answered with random letters.
+answers; without a seed they draw on the operating system. They may be async. A prompt that a model does not understand
+is answered with random letters.
 """
 
 import re
@@ -41,7 +41,7 @@ def tokens(text: str) -> int:
 
 
 def written(prompt: str, text: str, max_tokens: int | None, logprob: float = -0.02) -> Answer:
-    """Make an answer, cut off where it is longer than was asked for."""
+    """Make an answer, cut off if it is longer than the request allows."""
     whole = tokens(text)
     if max_tokens is not None and whole > max_tokens:
         return Answer(text[: max_tokens * TOKEN_CHARACTERS], tokens(prompt), max_tokens, "length", logprob)
@@ -62,7 +62,7 @@ _WHOLE = re.compile(
 
 
 def compacted(prompt: str) -> str:
-    """Word a whole Towers of Hanoi prompt as the compact one; any other prompt comes back as it is."""
+    """Rewrite a whole Towers of Hanoi prompt as the compact one; return any other prompt unchanged."""
     asked = _WHOLE.search(prompt)
     if asked is None:
         return prompt
@@ -91,7 +91,7 @@ def letters(prompt: str, temperature: float, seed: int | None, index: int, max_t
 
 
 def noise(p: float = 0.99, v: float = 1.0) -> Model:
-    """Answer Towers of Hanoi: out of form with probability 1 - v, and otherwise rightly with probability p."""
+    """Answer Towers of Hanoi: in the wrong format with probability 1 - v, and otherwise rightly with probability p."""
 
     def model(prompt: str, temperature: float, seed: int | None, index: int, max_tokens: int | None) -> Answer:
         known = rehearsal(prompt)
@@ -108,7 +108,7 @@ def noise(p: float = 0.99, v: float = 1.0) -> Model:
 
 
 def echoing(model: Model) -> Model:
-    """Answer as a model does, and write the word at the end that a prompt asks for there."""
+    """Answer as a model does, and end with the word that a prompt asks for there."""
 
     def echoed(
         prompt: str, temperature: float, seed: int | None, index: int, max_tokens: int | None
@@ -121,10 +121,10 @@ def echoing(model: Model) -> Model:
 
 
 def stubborn(r: float = 0.4, share: float = 1.0, p: float = 1.0, v: float = 1.0) -> Model:
-    """Answer a share of the prompts rightly with probability r, and otherwise with the one wrong answer it has there.
+    """Answer a share of the prompts rightly with probability r, and otherwise with one fixed wrong answer.
 
-    Which prompts these are, and what is said wrongly, follows from the prompt (`is_stubborn`). The others are answered
-    as by `noise(p, v)`.
+    Which prompts these are, and the wrong answer, follow from the prompt (`is_stubborn`). The others are answered as
+    by `noise(p, v)`.
     """
     noisy = noise(p, v)
 
@@ -143,7 +143,7 @@ def stubborn(r: float = 0.4, share: float = 1.0, p: float = 1.0, v: float = 1.0)
 
 
 def is_stubborn(prompt: str, share: float) -> bool:
-    """Whether a prompt is of the share that `stubborn` answers wrongly again and again, whole or compact alike."""
+    """Whether a prompt is one that `stubborn` answers wrongly again and again, whole or compact alike."""
     return Random(f"stubborn:{compacted(prompt)}").random() < share
 
 
@@ -168,7 +168,7 @@ def scripted(texts: Sequence[str | Answer]) -> Model:
 
 
 class Embedded:
-    """The embedded model, loaded at the first question; what is asked at the same time is answered in batches.
+    """The embedded model, loaded at the first question; simultaneous questions are answered in batches.
 
     Its three members take turns by (seed + index). Whole prompts are put to it as compact ones.
     """
@@ -207,7 +207,7 @@ def shipped() -> dict[str, Model]:
 
 
 def overbilled(model: Model, times: float) -> Model:
-    """A model whose answers are billed at so many times the output tokens that the request allows."""
+    """A model whose answers are billed at a multiple of the output tokens that the request allows."""
 
     def answer(prompt: str, temperature: float, seed: int | None, index: int, max_tokens: int | None) -> Answer:
         said = model(prompt, temperature, seed, index, max_tokens)

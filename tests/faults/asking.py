@@ -19,7 +19,7 @@ PATIENCE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Got:
-    """A status, headers and a body; or no status, and the error in the place of the body."""
+    """A status, headers and a body; or no status, and the error instead of the body."""
 
     status: int | None
     headers: dict[str, str]
@@ -58,7 +58,7 @@ class Client:
 
 
 async def left(call: Coroutine[Any, Any, Got], server: FaultServer, computed: bool) -> Got:
-    """Make a call that is not answered, and leave once the server has begun to deal with it."""
+    """Make a call and close the connection without its answer, once the server has begun to process it."""
     number = server.ledger.totals.requests
     task = asyncio.ensure_future(call)
     while len(server.ledger.chats) <= number or not _begun(server.ledger.chats[number], computed):
@@ -73,7 +73,7 @@ def _begun(entry: Entry, computed: bool) -> bool:
 
 
 def asking(url: str, work: Callable[[Client], Coroutine[Any, Any, Any]]) -> Any:
-    """Run a coroutine function with a client, and give back what it returns."""
+    """Run a coroutine function with a client, and return its result."""
 
     async def main() -> Any:
         async with aiohttp.ClientSession() as session:
@@ -88,7 +88,7 @@ def asked_once(url: str, prompt: str = QUESTION.prompt, **fields: Any) -> Got:
 
 
 def asked_often(url: str, count: int, at_once: bool = False, **fields: Any) -> list[Got]:
-    """Ask a question again and again, with seeds from 0: one after the other, or all at once."""
+    """Ask a question repeatedly, with seeds from 0: one after the other, or all at once."""
 
     async def work(client: Client) -> list[Got]:
         calls = [client.ask(**({"seed": seed} | fields)) for seed in range(count)]

@@ -68,7 +68,7 @@ class Line:
 
 
 class Unfit(ValueError):
-    """What is wrong with a line, in the words of the API."""
+    """The fault of a line, in the words of the API."""
 
     def __init__(self, code: str, message: str, param: str | None = None) -> None:
         super().__init__(message)

@@ -1,6 +1,6 @@
-"""The batch endpoints: files up, a batch made, polled and cancelled, files down. Its lines cost half.
+"""The batch endpoints: upload files, create, poll and cancel a batch, download files. Lines of a batch cost half.
 
-A batch goes on by being polled, not by time: it is computed at the poll that ends it. Its lines are entries of the
+A batch advances when it is polled, not by time: it is computed at the poll that ends it. Its lines are entries of the
 ledger, delivered when a file that holds them is downloaded whole.
 """
 
@@ -50,7 +50,7 @@ class Batch:
     ending: asyncio.Task[None] | None = None
 
     def become(self, status: str) -> None:
-        """Change the status, and note when."""
+        """Change the status, and note the time."""
         self.status = status
         self.times[f"{status}_at"] = int(time.time())
 
@@ -83,7 +83,7 @@ class Batch:
         }
 
 
-class BatchDesk:
+class BatchEndpoints:
     """The endpoints and their state. `setup` is read for its models and its trials."""
 
     def __init__(self, setup: Any, ledger: Ledger, compute: Compute) -> None:
@@ -113,7 +113,7 @@ class BatchDesk:
         return as_json(self._keep(name, "batch", content, []).shape())
 
     async def file(self, request: web.BaseRequest, entry: Entry) -> web.StreamResponse:
-        """GET /v1/files/{id} and /v1/files/{id}/content; the latter delivers what stands in the file."""
+        """GET /v1/files/{id} and /v1/files/{id}/content; the latter delivers the file's content."""
         _, _, _, file_id, *rest = entry.path.split("/")
         file = self._files.get(file_id)
         if file is None or rest not in ([], ["content"]):
@@ -196,7 +196,7 @@ class BatchDesk:
         return as_json(batch.shape())
 
     async def _advance(self, batch: Batch) -> None:
-        """Go on by one poll."""
+        """Advance by one poll."""
         if batch.status == "validating":
             batch.lines, batch.errors = checked(batch.input_file.content, self._setup.models)
             if batch.trials.rejected:
@@ -211,7 +211,7 @@ class BatchDesk:
             await asyncio.shield(batch.ending)
 
     async def _end(self, batch: Batch) -> None:
-        """Compute what is to be computed, and write the files."""
+        """Compute the lines that are to be computed, and write the files."""
         cancelled = batch.status == "cancelling"
         dealt = line_outcomes(batch.trials, batch.number, len(batch.lines), cancelled)
         results: dict[int, Payload] = {}

@@ -1,7 +1,8 @@
 """Responses that break HTTP: resets, silence, slow bytes, and too many bytes.
 
 Each is a coroutine function that gets the request, the body that was to be sent (empty if nothing is computed) and the
-server's measures, and says whether all of a reply was sent. They end when the client leaves: the server cancels them.
+server's measures, and returns whether all of a reply was sent. They end when the client closes its connection: the
+server cancels them.
 """
 
 import asyncio
@@ -42,7 +43,7 @@ def _write(request: web.BaseRequest, data: bytes) -> None:
 
 
 def _reset(request: web.BaseRequest) -> None:
-    """Close so that the client sees a reset: a linger time of 0 sends RST in the place of FIN."""
+    """Close so that the client sees a reset: a linger time of 0 sends RST instead of FIN."""
     if request.transport is not None:
         connection = request.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -54,13 +55,13 @@ async def _forever() -> None:
 
 
 async def reset(request: web.BaseRequest, body: bytes, measures: Measures) -> bool:
-    """Reset the connection, with nothing said."""
+    """Reset the connection without sending anything."""
     _reset(request)
     return False
 
 
 async def reset_mid_body(request: web.BaseRequest, body: bytes, measures: Measures) -> bool:
-    """Send half of the body and reset the connection, once the half is surely on its way."""
+    """Send half of the body, and reset the connection once that half is received."""
     _write(request, _head(len(body)) + body[: len(body) // 2])
     await asyncio.sleep(0)
     _reset(request)
@@ -68,7 +69,7 @@ async def reset_mid_body(request: web.BaseRequest, body: bytes, measures: Measur
 
 
 async def hang(request: web.BaseRequest, body: bytes, measures: Measures) -> bool:
-    """Say nothing."""
+    """Send nothing."""
     await _forever()
     return False
 
@@ -81,7 +82,7 @@ async def silence(request: web.BaseRequest, body: bytes, measures: Measures) -> 
 
 
 async def spaces(request: web.BaseRequest, body: bytes, measures: Measures) -> bool:
-    """Send a space after the other, which JSON allows before a value that never comes."""
+    """Send one space after another, which JSON allows before a value that never comes."""
     _write(request, b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
     while True:
         _write(request, b"1\r\n \r\n")
@@ -98,7 +99,7 @@ async def drip(request: web.BaseRequest, body: bytes, measures: Measures) -> boo
 
 
 async def cut_short(request: web.BaseRequest, body: bytes, measures: Measures) -> bool:
-    """Send half of the body as if it were all. A reply that is no JSON counts as not delivered."""
+    """Send half of the body as if it were all. A reply that is not valid JSON counts as not delivered."""
     half = body[: len(body) // 2]
     _write(request, _head(len(half), "Connection: close\r\n") + half)
     _end(request)
@@ -144,7 +145,7 @@ def _end(request: web.BaseRequest) -> bool:
 
 @lru_cache(maxsize=2)
 def _spaces(size: int) -> tuple[bytes, Any]:
-    """Spaces in gzip, and the packer to go on from there: some clients read one member of a file only."""
+    """Spaces in gzip, and the compressor to continue with: some clients read one member of a file only."""
     packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     packed = [packer.compress(b" " * min(CHUNK, size - made)) for made in range(0, size, CHUNK)]
     return b"".join(packed), packer

@@ -23,7 +23,7 @@ HIT_HEADERS = (
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """How a proxy caches.
+    """Settings of a caching proxy.
 
     - `ignores_seed`: the key is messages, model and n; otherwise it is the whole body.
     - `headers` go with a hit; with a miss they say MISS.
@@ -31,7 +31,7 @@ class Cache:
     - `free`: a hit has a usage of 0; otherwise its usage is copied.
     - `coalesces`: nothing is kept, but requests in flight with one key share one reply.
     - `delay`: seconds that a copy from the cache takes.
-    - `hits`: the probability that a copy is made use of where there is one, drawn by the turn and `seed`.
+    - `hits`: the probability that a copy is used if there is one, drawn by the turn and `seed`.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Proxy:
         self._cache = cache
         self._new_id = new_id
         self._kept: dict[tuple[str, ...], Payload] = {}
-        self._under_way: dict[tuple[str, ...], asyncio.Task[Reply]] = {}
+        self._in_flight: dict[tuple[str, ...], asyncio.Task[Reply]] = {}
 
     async def reply(self, turn: int, question: Question, compute: Callable[[], Awaitable[Reply]]) -> Reply:
         """Answer with a copy if there is one, and compute otherwise."""
@@ -93,15 +93,15 @@ class Proxy:
         return self._missed(reply)
 
     async def _shared(self, key: tuple[str, ...], may_copy: bool, compute: Callable[[], Awaitable[Reply]]) -> Reply:
-        leader = self._under_way.get(key) if may_copy else None
+        leader = self._in_flight.get(key) if may_copy else None
         if leader is not None:
             return self._copy((await asyncio.shield(leader)).payload)
-        if key in self._under_way:
+        if key in self._in_flight:
             return self._missed(await compute())
         # a task of its own: the first to ask may leave while others wait
         task: asyncio.Task[Reply] = asyncio.ensure_future(compute())
-        self._under_way[key] = task
-        task.add_done_callback(lambda _: self._under_way.pop(key))
+        self._in_flight[key] = task
+        task.add_done_callback(lambda _: self._in_flight.pop(key))
         return self._missed(await asyncio.shield(task))
 
     def _missed(self, reply: Reply) -> Reply:

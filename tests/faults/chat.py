@@ -36,17 +36,17 @@ KEPT_REPLIES = 64  # the latest ones, of which a stray is one
 
 @dataclass
 class Setup:
-    """What a server is and does. The fields may be changed while it runs, but for `rate`, `cache`, `idle` and `keep`.
+    """Settings of a server. The fields may be changed while it runs, except `rate`, `cache`, `idle` and `keep`.
 
-    - `models` maps the names that requests use to functions (`answers.py`); `script` says what goes wrong.
+    - `models` maps the names that requests use to functions (`answers.py`); `script` has the faults.
     - `slots`: so many requests are taken at once, and those beyond get a 503; with `queues`, which stays
-      as it was at the start, they wait in silence, in their order.
-    - `batch` says how batches go: all of them, or each by its number, from 0.
+      as it was at the start, they wait without a reply, in their order.
+    - `batch` has the course of all batches, or of each by its number, from 0.
     - `prompt_cache`: the share of a prompt's tokens that is read from the provider's prompt cache, and billed as
       cached, if the same messages were seen before.
     - `idle`: seconds after which a connection that is not used is closed.
     - `seed` is for the jitter of the latency; scripts and caches have their own.
-    - `bodies`: whether the ledger keeps what was asked, whole.
+    - `bodies`: whether the ledger keeps whole requests.
     - `named`: whether replies have ids.
     - `keep`: so many entries are kept in the ledger; all if None. The totals are always of all.
     """
@@ -91,7 +91,7 @@ class Chat:
         return "" if not self.setup.named else f"chatcmpl-{self._server}{self._replies:08d}"
 
     async def handle(self, request: web.BaseRequest, entry: Entry) -> web.StreamResponse:
-        """Answer a request, or do whatever the script has for it."""
+        """Answer a request, or do what the script has for it."""
         body = await request.read()
         question = question_of(body)
         if isinstance(question, Rejection):
@@ -99,7 +99,7 @@ class Chat:
         if self.setup.bodies:
             entry.body = msgspec.json.decode(body)
         entry.model, entry.messages, entry.seed = question.model, question.messages, question.seed
-        entry.n, entry.temperature, entry.held_to = question.n, question.temperature, question.held_to
+        entry.n, entry.temperature, entry.schema_fields = question.n, question.temperature, question.schema_fields
         if self._bucket and (refusal := self._bucket.refusal(entry.arrived)):
             return self._refuse(request, entry, refusal)
         if self.setup.slots is not None and not self.setup.queues and self._busy >= self.setup.slots:
@@ -112,7 +112,7 @@ class Chat:
             self._busy -= 1
 
     async def _answer(self, request: web.BaseRequest, entry: Entry, question: Question) -> web.StreamResponse:
-        trouble = self._trouble(entry.turn, question)
+        trouble = self._fault_of(entry.turn, question)
         if isinstance(trouble, Rejection):
             return self._refuse(request, entry, trouble)
         if trouble is not None:
@@ -136,7 +136,7 @@ class Chat:
         return await self._send(request, entry, reply, trouble)
 
     def _earlier(self, request: web.BaseRequest, entry: Entry, trouble: Trouble | None) -> Reply | None:
-        """The reply that is sent again in place of a new one, where that is the trouble and there has been one."""
+        """The earlier reply that is sent again instead of a new one, if that is the fault and there is one."""
         reply = None
         if trouble is Fault.DUPLICATE:
             reply = self._last_on.get(request.transport, self._last)
@@ -160,8 +160,8 @@ class Chat:
                 self._last = self._last_on[request.transport] = reply
         return response
 
-    def _trouble(self, turn: int, question: Question) -> Trouble | None:
-        """What the script has for a request."""
+    def _fault_of(self, turn: int, question: Question) -> Trouble | None:
+        """The script's fault for a request."""
         trouble = self.setup.script(turn, question)
         if trouble is Fault.N_REFUSED and question.n == 1:
             return None

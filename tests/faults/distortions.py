@@ -20,7 +20,7 @@ PAGE = b"<!doctype html><html><head><title>Sign in</title></head><body><h1>Sign 
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """A body that is not the payload as JSON of the right type."""
+    """A body other than the payload as JSON of the right type."""
 
     body: bytes
     content_type: str = "application/json"

@@ -1,7 +1,7 @@
 """Names of the faults of a request, and the error replies among them.
 
-A fault is one of three things: a rejection (an error reply; nothing is computed), a distortion (a computed reply that
-says odd things, `distortions.py`) or a breakage (bytes that are not a reply as HTTP has it, `breakages.py`).
+A fault is one of three things: a rejection (an error reply; nothing is computed), a distortion (a computed reply with
+odd contents, `distortions.py`) or a breakage (bytes that are not a valid HTTP reply, `breakages.py`).
 """
 
 import time
@@ -12,7 +12,7 @@ from math import ceil
 
 
 class Fault(Enum):
-    """What goes wrong with one request."""
+    """The fault of one request."""
 
     # rejections: not computed, not billed
     RATE_LIMITED = auto()  # 429 without Retry-After
@@ -99,7 +99,7 @@ class Rejection:
 
 
 def rate_limited(retry_after: str | None = None, date_ahead: float | None = None) -> Rejection:
-    """A 429 that says to come back later: with any Retry-After, or a date in some seconds, or neither."""
+    """A 429 that asks to wait: with any Retry-After, or a date in some seconds, or neither."""
     headers = () if retry_after is None else (("Retry-After", retry_after),)
     message = "Rate limit reached for requests."
     name = f"RATE_LIMITED {retry_after or date_ahead or ''}".rstrip()

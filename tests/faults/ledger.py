@@ -64,7 +64,7 @@ class Entry:
     seed: int | None = None
     n: int = 1
     temperature: float | None = None
-    held_to: tuple[str, ...] = ()
+    schema_fields: tuple[str, ...] = ()
     fault: str | None = None
     status: int = 0
     reply_id: str | None = None
@@ -146,7 +146,7 @@ class Ledger:
         return self.totals
 
     def wait_for(self, condition: Callable[[Totals], bool], patience: float) -> bool:
-        """Wait until the sums meet a condition; whether they did within so many seconds."""
+        """Wait until the sums meet a condition; returns whether they did within so many seconds."""
         with self._lock:
             return self._lock.wait_for(lambda: condition(self._totals), patience)
 
@@ -177,7 +177,7 @@ class Ledger:
             return entry
 
     def line(self, batch: str, custom_id: str, question: Any) -> Entry:
-        """Begin the entry of a line of a batch. It is ended at once, and delivered with the file it stands in."""
+        """Begin the entry of a line of a batch. It is ended at once, and delivered with the file that holds it."""
         with self._lock:
             entry = Entry(self._number, self._totals.batch_lines, CHAT, time.monotonic(), price=BATCH_PRICE)
             entry.model, entry.messages, entry.seed, entry.n = (

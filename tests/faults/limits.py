@@ -1,4 +1,4 @@
-"""Limits of the server: slots for calls at once, and a token bucket for calls a second."""
+"""Limits of the server: slots for simultaneous calls, and a token bucket for calls a second."""
 
 from dataclasses import dataclass, replace
 from math import ceil
@@ -20,15 +20,15 @@ class Latency:
 class Rate:
     """Requests a second, in the long run; `burst` of them at once.
 
-    A rejected request is charged too if `charges_rejected`, down to a debt of one burst: who goes on asking at full
-    speed gets nothing, as with providers whose limit counts unsuccessful requests. With `tells`, a rejection says in
-    Retry-After when a request would be taken, in whole seconds, rounded up.
+    A rejected request is charged too if `charges_rejected`, down to a debt of one burst: a client that keeps asking at
+    full speed gets nothing, as with providers whose limit counts unsuccessful requests. With `retry_after`, a
+    rejection says in Retry-After when a request would be taken, in whole seconds, rounded up.
     """
 
     per_second: float
     burst: float = 1.0
     charges_rejected: bool = True
-    tells: bool = True
+    retry_after: bool = True
 
 
 class Bucket:
@@ -40,7 +40,7 @@ class Bucket:
         self._filled: float | None = None
 
     def refusal(self, now: float) -> Rejection | None:
-        """Take a request at this time, in seconds of a steady clock, or say why not."""
+        """Take a request at this time, in seconds of a steady clock, or return the reason to refuse it."""
         rate = self._rate
         if self._filled is not None:
             self._level = min(rate.burst, self._level + (now - self._filled) * rate.per_second)
@@ -51,4 +51,4 @@ class Bucket:
         if rate.charges_rejected:
             self._level = max(-rate.burst, self._level - 1.0)
         wait = (1.0 - self._level) / rate.per_second
-        return replace(rate_limited(str(ceil(wait)) if rate.tells else None), name="RATE")
+        return replace(rate_limited(str(ceil(wait)) if rate.retry_after else None), name="RATE")

@@ -15,7 +15,7 @@ PATIENCE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server elsewhere: its base URL for clients, and its process."""
+    """A server in another process: its base URL for clients, and its process."""
 
     url: str
     process: subprocess.Popen[str]

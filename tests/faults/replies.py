@@ -52,9 +52,9 @@ class _Message(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a chat request asks. `prompt` is the text of its last message, `messages` the digest of them all.
+    """The content of a chat request. `prompt` is the text of its last message, `messages` the digest of them all.
 
-    `held_to` are the fields of the JSON schema that the answer is to keep to; empty without one.
+    `schema_fields` are the fields of the JSON schema of the answer; empty without one.
     """
 
     model: str
@@ -66,7 +66,7 @@ class Question:
     temperature: float = 1.0
     max_tokens: int | None = None
     logprobs: bool = False
-    held_to: tuple[str, ...] = ()
+    schema_fields: tuple[str, ...] = ()
 
 
 _bodies = msgspec.json.Decoder(_Body)
@@ -74,7 +74,7 @@ _messages = msgspec.json.Decoder(list[_Message])
 
 
 def question_of(body: bytes) -> Question | Rejection:
-    """Read the body of a chat request, or say what is wrong with it."""
+    """Read the body of a chat request, or return what is wrong with it."""
     try:
         asked = _bodies.decode(body)
         messages = _messages.decode(asked.messages)
@@ -102,7 +102,7 @@ def question_of(body: bytes) -> Question | Rejection:
         temperature=1.0 if asked.temperature is None else asked.temperature,
         max_tokens=asked.max_completion_tokens or asked.max_tokens,
         logprobs=bool(asked.logprobs),
-        held_to=tuple(schema.get("properties", ())),
+        schema_fields=tuple(schema.get("properties", ())),
     )
 
 
@@ -119,7 +119,7 @@ _PIECES = re.compile(r".{1,4}", re.DOTALL)  # as tokens are counted (`answers.to
 
 
 def _logprobs(answer: Answer) -> Payload:
-    """Log-probabilities token by token, where the API wants them."""
+    """Log-probabilities token by token, in the form of the API."""
     pairs = answer.logprobs
     if isinstance(pairs, int | float):
         pairs = [(piece, pairs) for piece in _PIECES.findall(answer.text)]
@@ -141,7 +141,7 @@ def usage_of(billed: Tokens) -> Payload:
 
 
 def billed_for(answers: list[Answer], cached_share: float) -> Tokens:
-    """The tokens of a reply: its prompt once, and all that was written."""
+    """The tokens of a reply: its prompt once, and all of the output."""
     read = answers[0].input_tokens
     return Tokens(read, sum(answer.output_tokens for answer in answers), int(read * cached_share))
 

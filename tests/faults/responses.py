@@ -7,7 +7,7 @@ from faults.faults import Rejection
 
 
 class Nothing(web.Response):
-    """What a handler returns that has dealt with the connection itself: nothing more is sent."""
+    """The response of a handler that has used the connection itself: nothing more is sent."""
 
 
 def there(request: web.BaseRequest) -> bool:

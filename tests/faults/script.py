@@ -1,7 +1,7 @@
 """Scripts assign faults to chat requests, as a function of a request's number (from 0) and of the request.
 
-A script is any function from (turn, question) to a fault or None; these make the usual ones. They keep no state,
-so what a request meets depends on nothing but its turn, the script's seed and what is asked.
+A script is any function from (turn, question) to a fault or None; these make the usual ones. They keep no state, so a
+request's fault depends only on its turn, the script's seed and the question.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ EVERYDAY = (
 
 
 def smooth(turn: int, question: Question) -> None:
-    """Nothing goes wrong."""
+    """No faults."""
 
 
 def always(fault: Trouble) -> Script:
@@ -81,12 +81,12 @@ def shares(odds: Mapping[Trouble, float], seed: int = 0) -> Script:
 
 
 def troubled(share: float = 0.2, faults: Sequence[Trouble] = EVERYDAY, seed: int = 0) -> Script:
-    """A share of the requests goes wrong, in every way of `faults` equally often."""
+    """A share of the requests fails, in every way of `faults` equally often."""
     return shares(dict.fromkeys(faults, share / len(faults)), seed)
 
 
 def first_of(*scripts: Script) -> Script:
-    """What the first of several scripts says that says anything."""
+    """The first fault that one of several scripts has."""
 
     def script(turn: int, question: Question) -> Trouble | None:
         for each in scripts:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 
-from faults.batches import BatchDesk
+from faults.batches import BatchEndpoints
 from faults.chat import Chat, Setup
 from faults.faults import Rejection
 from faults.ledger import CHAT, Entry, Ledger
@@ -34,13 +34,13 @@ class FaultServer:
         self.root = ""
         self.errors: list[Exception] = []
         self._chat = Chat(setup, self.ledger)
-        self._desk = BatchDesk(setup, self.ledger, self._chat.computed)
+        self._batches = BatchEndpoints(setup, self.ledger, self._chat.computed)
         self._routes: dict[tuple[str, str], Handler] = {
             ("POST", CHAT): self._chat.handle,
             ("GET", "/v1/models"): self._models,
-            ("POST", "/v1/files"): self._desk.upload,
-            ("POST", "/v1/batches"): self._desk.create,
-            ("GET", "/v1/batches"): self._desk.listing,
+            ("POST", "/v1/files"): self._batches.upload,
+            ("POST", "/v1/batches"): self._batches.create,
+            ("GET", "/v1/batches"): self._batches.listing,
         }
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
@@ -68,7 +68,7 @@ class FaultServer:
         self.root = f"http://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
 
     async def stop(self) -> None:
-        """Stop, and cancel what hangs."""
+        """Stop, and cancel hanging requests."""
         assert self._server is not None
         assert self._listener is not None
         self._listener.close()
@@ -104,8 +104,8 @@ class FaultServer:
         if (handler := self._routes.get((method, path))) is not None:
             return handler
         if path.startswith("/v1/batches/") and method in ("GET", "POST"):
-            return self._desk.batch
-        return self._desk.file if path.startswith("/v1/files/") and method == "GET" else self._unknown
+            return self._batches.batch
+        return self._batches.file if path.startswith("/v1/files/") and method == "GET" else self._unknown
 
     async def _models(self, request: web.BaseRequest, entry: Entry) -> web.StreamResponse:
         listing = [

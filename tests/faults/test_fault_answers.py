@@ -13,7 +13,7 @@ from unerring.core.voting.redflag import RedFlag
 RIGHT = CHAIN.rehearse(QUESTION.compact).right
 
 
-def test_a_reply_has_the_shape_of_the_api():
+def test_a_reply_has_the_form_of_the_api():
     """A plain reply has id, times, model, fingerprint, choices and usage, and its prompt is billed once."""
     with serving() as server:
         got = asked_once(server.url, n=3, logprobs=True)
@@ -34,7 +34,7 @@ def test_a_reply_has_the_shape_of_the_api():
 
 
 def test_a_sample_follows_from_prompt_seed_and_index():
-    """The noise gives the same samples for a repeated request, to the whole prompt and to the compact one alike."""
+    """The noise model gives a repeated request the same samples, for the whole and the compact prompt alike."""
     with serving() as server:
         whole = asked_often(server.url, 2, seed=5, n=20)
         assert whole[0].texts == whole[1].texts
@@ -42,7 +42,7 @@ def test_a_sample_follows_from_prompt_seed_and_index():
         assert RIGHT in asked_once(server.url, QUESTION.compact).texts
 
 
-def test_the_noise_errs_as_often_as_told():
+def test_the_noise_errs_as_often_as_configured():
     """Of 2,000 samples 10 % are flagged and 20 % of the others wrong, within 5 standard deviations."""
     model = noise(0.8, 0.9)
     kinds = Counter()
@@ -58,7 +58,7 @@ def test_the_noise_errs_as_often_as_told():
 
 
 def test_a_stubborn_prompt_has_one_wrong_answer():
-    """A stubborn model is right with probability r, and otherwise says the same wrong thing of a prompt."""
+    """A stubborn model is right with probability r, and otherwise gives the same wrong answer to a prompt."""
     model = stubborn(r=0.4)
     texts = Counter(model(QUESTION.prompt, 1.0, seed, 0, None).text for seed in range(500))
     assert set(texts) == {RIGHT, stubborn_answer(QUESTION.prompt)}
@@ -68,7 +68,7 @@ def test_a_stubborn_prompt_has_one_wrong_answer():
 
 
 def test_unknown_prompts_get_random_letters():
-    """A prompt that no model understands is answered with letters: by the seed, or by chance without one."""
+    """A prompt that no model understands is answered with letters: by the seed, or at random without one."""
     prompt = "Write 32 random letters and nothing else."
     with serving() as server:
         seeded = [asked_once(server.url, prompt, seed=seed).texts[0] for seed in (1, 1, 2)]
@@ -79,7 +79,7 @@ def test_unknown_prompts_get_random_letters():
 
 
 def test_a_scripted_model_answers_in_order():
-    """A list is answered from item by item, and over again."""
+    """A list is answered from item by item, and then from its start again."""
     with serving(models={"list": scripted(["a", "b", "c"])}) as server:
         assert [asked_once(server.url, model="list", n=2).texts for _ in range(2)] == [["a", "b"], ["c", "a"]]
         assert asked_once(server.url).status == 404
@@ -97,7 +97,7 @@ def test_an_answer_is_cut_at_max_tokens():
 
 
 def test_the_embedded_model_answers():
-    """The model that ships answers both wordings over HTTP, and what it does not understand gets letters."""
+    """The embedded model answers both wordings over HTTP, and other prompts get letters."""
     pytest.importorskip("ctranslate2")
     with serving() as server:
         texts = [got.texts[0] for got in asked_often(server.url, 6, at_once=True, model="embedded")]

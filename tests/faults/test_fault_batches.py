@@ -23,7 +23,7 @@ LINES = [request(f"sample-{number}", seed=number) for number in range(10)]
 
 
 async def submitted(client: Client, lines):
-    """Upload a file and make a batch of it."""
+    """Upload a file and create a batch from it."""
     form = aiohttp.FormData()
     form.add_field("purpose", "batch")
     content = lines if isinstance(lines, bytes) else "\n".join(json.dumps(line) for line in lines).encode()
@@ -35,7 +35,7 @@ async def submitted(client: Client, lines):
 
 
 async def ended(client: Client, batch_id):
-    """Poll until the batch has ended; the statuses on the way, and the batch."""
+    """Poll until the batch has ended; returns the statuses on the way, and the batch."""
     statuses = []
     while not statuses or statuses[-1] not in ("completed", "failed", "expired", "cancelled"):
         got = await client.send("GET", f"/batches/{batch_id}")
@@ -53,7 +53,7 @@ async def results(client: Client, batch, kind):
 
 
 def gone(trials, lines=LINES, cancel=False):
-    """How a batch goes: statuses, the batch, output lines, error lines, the ledger."""
+    """The course of a batch: statuses, the batch, output lines, error lines, the ledger."""
     with serving(batch=trials) as server:
 
         async def work(client):
@@ -92,7 +92,7 @@ def test_a_batch_is_polled_to_its_end():
 
 
 def test_a_batch_may_expire_in_part():
-    """Expired requests stand in the error file, are not billed, and the rest is in the output file."""
+    """Expired requests are in the error file and not billed; the rest is in the output file."""
     statuses, batch, output, errors, _, ledger = gone(Trials(expired=0.6))
     assert statuses[-1] == "expired"
     assert batch["expired_at"]
@@ -102,7 +102,7 @@ def test_a_batch_may_expire_in_part():
 
 
 def test_an_output_file_may_be_a_mess():
-    """Out of order, with lines twice and lines missing."""
+    """The output file may be shuffled, with duplicate and missing lines."""
     _, batch, output, errors, _, ledger = gone(Trials(shuffled=True, doubled=0.2, dropped=0.01))
     assert not errors
     assert Counter(Counter(names(output)).values()) == {1: 7, 2: 2}
@@ -112,7 +112,7 @@ def test_an_output_file_may_be_a_mess():
 
 
 def test_there_may_be_an_error_file_only():
-    """Every request failed, with a reply of its own."""
+    """If every request failed, the error file has a reply for each."""
     statuses, batch, output, errors, _, _ = gone(ERRORS_ONLY)
     assert statuses[-1] == "completed"
     assert batch["output_file_id"] is None
@@ -121,7 +121,7 @@ def test_there_may_be_an_error_file_only():
 
 
 def test_a_batch_may_be_rejected():
-    """Validation fails: no file, errors in the batch, nothing computed."""
+    """If validation fails there is no file, the batch has the errors, and nothing is computed."""
     statuses, batch, *_, ledger = gone(REJECTED)
     assert statuses == ["failed"]
     assert batch["errors"]["data"][0]["code"] == "rejected"
@@ -142,7 +142,7 @@ def test_a_batch_may_be_rejected():
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_an_input_file_is_checked(lines, code):
-    """What is wrong with the input fails the batch, with the line that is to blame."""
+    """A fault of the input fails the batch, with the number of the bad line."""
     statuses, batch, *_ = gone(Trials(), lines)
     assert statuses == ["failed"]
     assert batch["errors"]["data"][-1]["code"] == code
@@ -157,15 +157,15 @@ def test_polls_may_fail():
 
 
 def test_a_batch_may_be_cancelled():
-    """What was done is in the output file, the rest in the error file."""
+    """Finished lines are in the output file, the others in the error file."""
     statuses, _, output, errors, _, ledger = gone(Trials(done_at_cancel=0.3), cancel=True)
     assert statuses == ["cancelled"]
     assert (len(output), len(errors), ledger.totals.batch_lines) == (3, 7, 3)
     assert {line["error"]["code"] for line in errors} == {"batch_cancelled"}
 
 
-def test_a_batch_whose_making_went_unsaid_is_in_the_list():
-    """The reply is lost, and the batch is found again by its metadata."""
+def test_a_batch_created_without_a_reply_is_in_the_list():
+    """If the reply to its creation is lost, the batch is listed with its metadata."""
     with serving(batch=lambda number: Trials(created_unsaid=number == 1)) as server:
 
         async def work(client):

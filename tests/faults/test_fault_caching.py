@@ -1,4 +1,4 @@
-"""The caching proxies of the fault server: which requests get copies, and what distinguishes them from samples."""
+"""The caching proxies of the fault server: which requests get copies, and what distinguishes copies from samples."""
 
 from faults.asking import asked_often
 from faults.caching import CACHES, COALESCING, FREE, FRESH, HIT_HEADERS, IGNORES_SEED, MARKED, WHOLE_BODY
@@ -21,8 +21,8 @@ def test_there_are_six():
     assert len(CACHES) == 6
 
 
-def test_a_cache_of_whole_bodies_tells_seeds_apart():
-    """Only a request that is the same in all copies."""
+def test_a_cache_of_whole_bodies_distinguishes_seeds():
+    """Only a request with the same whole body gets a copy."""
     got, ledger = asked(WHOLE_BODY)
     assert len({each.texts[0] for each in got}) == 4
     got, ledger = asked(WHOLE_BODY, seed=7)
@@ -32,7 +32,7 @@ def test_a_cache_of_whole_bodies_tells_seeds_apart():
 
 @each("cache", [IGNORES_SEED, MARKED, FRESH, FREE], ids=lambda cache: cache.name)
 def test_a_cache_that_ignores_seeds_copies(cache):
-    """Other seeds get the first one's text, at once and unbilled, with what each variant lets on of it."""
+    """Other seeds get the first one's text, at once and unbilled, with the marks of each variant."""
     got, ledger = asked(cache)
     entries = ledger.chats
     assert len({each.texts[0] for each in got}) == 1
@@ -47,8 +47,8 @@ def test_a_cache_that_ignores_seeds_copies(cache):
         )
 
 
-def test_a_coalescing_cache_shares_what_is_under_way():
-    """Requests at once share one reply; requests one after the other do not."""
+def test_a_coalescing_cache_shares_replies_in_flight():
+    """Simultaneous requests share one reply; successive ones do not."""
     got, ledger = asked(COALESCING, at_once=True, latency=0.3)
     assert len({each.texts[0] for each in got}) == 1
     assert len({each.body["id"] for each in got}) == 4

@@ -36,7 +36,7 @@ def met(fault, fields=None, **setup):
 
 
 def test_every_fault_is_one_kind_of_fault():
-    """Each name is a rejection, a breakage or a distortion, and one of them only."""
+    """Each name is exactly one of a rejection, a breakage and a distortion."""
     tables = [*REJECTIONS, *UNCOMPUTED, *COMPUTED, *DISTORTIONS]
     assert Counter(tables) == Counter(Fault)
 
@@ -73,14 +73,14 @@ def test_a_rate_limit_says_when_to_come_back(fault, retry_after):
 
 
 def test_a_rate_limit_may_give_a_date():
-    """The date lies ahead."""
+    """The date is in the future."""
     _, got, _, _ = met(Fault.RATE_LIMITED_DATE)
     assert 0 < parsedate_to_datetime(got.headers["retry-after"]).timestamp() - time.time() <= 3
 
 
 @each("fault", [*UNCOMPUTED, *COMPUTED], ids=lambda fault: fault.name)
 def test_a_breakage_loses_the_reply(fault):
-    """What breaks before it is computed costs nothing; what breaks later is billed, and an orphan in the ledger."""
+    """A breakage before the reply is computed costs nothing; a later one is billed, with an orphan in the ledger."""
     _, got, entry, server = met(fault)
     whole = fault in (Fault.GZIP_BOMB, Fault.HUGE)
     assert (got.status == 200) == (whole or fault is Fault.CUT_SHORT)
@@ -97,20 +97,20 @@ def test_a_breakage_loses_the_reply(fault):
 
 @each("fault", [Fault.RESET, Fault.ORPHAN, Fault.RESET_MID_BODY], ids=lambda fault: fault.name)
 def test_a_reset_is_a_reset(fault):
-    """The client's socket sees a reset, or the end of a body that is not whole."""
+    """The client's socket sees a reset, or the end of an incomplete body."""
     _, got, _, _ = met(fault)
     assert "reset" in str(got.body).lower() or "not completed" in str(got.body)
 
 
 def test_a_drip_is_a_whole_reply_in_the_end():
-    """Who waits long enough gets it all, byte by byte."""
+    """A client that waits long enough gets the whole reply, byte by byte."""
     _, got, entry, _ = met(Fault.DRIP, measures=Measures(pace=0.0))
     assert got.texts == [RIGHT, RIGHT]
     assert entry.delivered
 
 
 def test_a_cut_body_has_the_length_that_it_says_or_not():
-    """CUT_SHORT is whole by its content-length, CUT_OFF is not; neither is JSON."""
+    """CUT_SHORT has its content-length, CUT_OFF has less; neither is JSON."""
     _, short, _, _ = met(Fault.CUT_SHORT)
     assert int(short.headers["content-length"]) == len(short.body)
     _, off, _, _ = met(Fault.CUT_OFF)
@@ -143,7 +143,7 @@ DISTORTED = {
 
 @each("fault", DISTORTED, ids=lambda fault: fault.name)
 def test_a_distorted_reply_is_billed(fault):
-    """A reply that says odd things says them, with status 200, and costs what it cost to compute."""
+    """A distorted reply has status 200, its odd content, and its usual cost."""
     _, got, entry, _ = met(fault)
     assert got.status == 200
     assert DISTORTED[fault](got)
@@ -152,7 +152,7 @@ def test_a_distorted_reply_is_billed(fault):
 
 
 def test_a_duplicate_is_the_reply_before():
-    """The reply before it comes again with its id, and is not billed again."""
+    """The reply before it is sent again with its id, and not billed again."""
     first, got, entry, server = met(Fault.DUPLICATE)
     assert got.body == first.body
     assert not entry.computed
@@ -160,6 +160,6 @@ def test_a_duplicate_is_the_reply_before():
 
 
 def test_n_is_refused_where_it_is_more_than_one():
-    """N_REFUSED lets a request for one answer pass."""
+    """N_REFUSED accepts a request for one answer."""
     _, got, _, _ = met(Fault.N_REFUSED, fields={"n": 1})
     assert got.status == 200

@@ -17,7 +17,7 @@ from faults.server import serving
 
 
 def test_scripts_are_functions_of_the_turn():
-    """Scripts say the same for the same turn, whenever they are asked, and shares come out as given."""
+    """Scripts give the same fault for the same turn at any time, and shares are as given."""
     question = None
     script = shares({Fault.RESET: 0.1, Fault.HANG: 0.3}, seed=3)
     faults = [script(turn, question) for turn in range(5000)]
@@ -48,8 +48,8 @@ def test_the_script_may_be_changed():
         assert asked_once(server.url).status == 200
 
 
-def test_bad_requests_are_told_so():
-    """What is no chat request gets a 400, an unknown address a 404."""
+def test_bad_requests_are_refused():
+    """A malformed chat request gets a 400, an unknown address a 404."""
     with serving() as server:
 
         async def work(client):
@@ -67,7 +67,7 @@ def test_bad_requests_are_told_so():
 
 
 def test_slots_are_limited():
-    """Beyond its slots the server says 503 at once, and the ledger knows the most that were in flight."""
+    """Beyond its slots the server answers 503 at once, and the ledger has the most requests in flight."""
 
     async def waits(prompt, temperature, seed, index, max_tokens):
         while server.ledger.totals.requests < 20:
@@ -82,7 +82,7 @@ def test_slots_are_limited():
 
 
 def test_slots_may_queue_in_silence():
-    """With `queues` everything beyond the slots waits, nothing is refused, and no more than the slots are computed."""
+    """With `queues` requests beyond the slots wait, none is refused, and no more than the slots are computed."""
     busy, most = 0, 0
 
     async def counts(prompt, temperature, seed, index, max_tokens):
@@ -99,7 +99,7 @@ def test_slots_may_queue_in_silence():
 
 
 def test_a_rate_limit_charges_rejected_requests():
-    """Who goes on asking gets nothing; the rejection says when there will be something."""
+    """A client that keeps asking gets nothing; the rejection says when a request will be taken."""
     with serving(rate=Rate(per_second=0.1, burst=3)) as server:
         got = asked_often(server.url, 8)
     assert [each.status for each in got] == [200] * 3 + [429] * 5
@@ -109,7 +109,7 @@ def test_a_rate_limit_charges_rejected_requests():
 
 
 def test_latency_is_waited():
-    """A reply takes its latency; the jitter differs from request to request."""
+    """A reply takes its latency, with jitter that differs between requests."""
     with serving(latency=Latency(0.02, 0.03)) as server:
         asked_often(server.url, 4)
     took = [entry.ended - entry.arrived for entry in server.ledger.chats]
@@ -126,7 +126,7 @@ def test_a_client_that_leaves_makes_an_orphan():
 
 
 def test_the_ledger_keeps_no_key():
-    """The key is known by its digest only; the messages have one too."""
+    """The ledger has a digest of the key only, and one of the messages."""
     with serving() as server:
         asked_often(server.url, 2)
         over_http = asking(server.url, lambda client: client.send("GET", "/ledger"))
@@ -138,14 +138,14 @@ def test_the_ledger_keeps_no_key():
 
 
 def test_a_connection_that_is_not_used_is_closed():
-    """The server hangs up on it."""
+    """The server closes an idle connection."""
     with serving(idle=0.05) as server, socket.create_connection(("127.0.0.1", URL(server.root).port)) as idle:
         idle.settimeout(5.0)
         assert idle.recv(1) == b""
 
 
 def test_the_ledger_settles():
-    """Right after the last reply it waits until that is entered, and no longer than given for what hangs."""
+    """`settled` waits until the last reply is entered, and no longer than given for a hanging one."""
     with serving(script=listed(None, Fault.HANG)) as server:
         assert asked_once(server.url).status == 200
         assert server.ledger.settled().completed == 1
@@ -162,8 +162,8 @@ def test_the_ledger_settles():
         assert server.ledger.settled().unanswered == 1
 
 
-def test_the_ledger_keeps_as_many_entries_as_told():
-    """Entries are dropped, the totals go on."""
+def test_the_ledger_keeps_as_many_entries_as_configured():
+    """Old entries are dropped, and the totals still count them."""
     with serving(keep=2) as server:
         asked_often(server.url, 5)
     assert [entry.number for entry in server.ledger.entries] == [3, 4]
@@ -171,7 +171,7 @@ def test_the_ledger_keeps_as_many_entries_as_told():
 
 
 def test_prompt_caching_is_billed():
-    """Messages seen before are read from the provider's prompt cache, in part."""
+    """Messages seen before are billed as read from the provider's prompt cache, in part."""
     with serving(prompt_cache=0.5) as server:
         got = asked_often(server.url, 2)
     cached = [each.body["usage"]["prompt_tokens_details"]["cached_tokens"] for each in got]

@@ -9,19 +9,19 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """How a batch goes.
+    """Settings of a batch's course.
 
     It ends with the poll numbered `polls` (a poll is a GET of the batch; the first is number 1). Shares are of its
     lines, rounded up to whole ones, drawn by `seed` and the batch's number:
 
-    - `expired`: not computed; they stand in the error file with code batch_expired, and the status is expired;
-    - `failed`: not computed; they stand in the error file with a reply of status 400;
-    - `dropped`: computed, and stand in neither file;
-    - `doubled`: stand twice in the output file;
-    - `done_at_cancel`: are computed if the batch is cancelled; the rest stands in the error file as batch_cancelled.
+    - `expired`: not computed; in the error file with code batch_expired, and the status is expired;
+    - `failed`: not computed; in the error file with a reply of status 400;
+    - `dropped`: computed, and in neither file;
+    - `doubled`: twice in the output file;
+    - `done_at_cancel`: computed if the batch is cancelled; the rest is in the error file as batch_cancelled.
 
     `shuffled` puts the output file out of order. `rejected`: validation fails, whatever is in the file.
-    `created_unsaid`: the batch is made, and the connection reset in the place of a reply. `failing_polls` are
+    `created_unsaid`: the batch is made, and the connection reset instead of a reply. `failing_polls` are
     answered with 500; they count as polls, but the batch does not end with one.
     """
 
@@ -47,7 +47,7 @@ Batches: TypeAlias = Callable[[int], Trials]
 
 @dataclass(frozen=True, slots=True)
 class LineOutcomes:
-    """Which lines of a batch meet what, by their places in the input file; `order` is that of the output file."""
+    """The places of a batch's lines in the input file, by outcome; `order` is that of the output file."""
 
     expired: frozenset[int]
     failed: frozenset[int]
@@ -58,7 +58,7 @@ class LineOutcomes:
 
 
 def line_outcomes(trials: Trials, number: int, lines: int, cancelled: bool) -> LineOutcomes:
-    """Deal the lines of the batch with this number out to what happens to them."""
+    """Assign outcomes to the lines of the batch with this number."""
     chance = Random(f"{trials.seed}:{number}")
     places = list(range(lines))
     chance.shuffle(places)
