@@ -355,7 +355,7 @@ def test_a_schema_is_sent_where_the_step_has_one(options, sent):
         sampler = sampler_of(server, options)
         for schema in (SCHEMA, None):
             asyncio.run(sampler.sample(PROMPT, settings(schema=schema), 1))
-        assert [entry.held_to for entry in server.ledger.chats] == [sent, ()]
+        assert [entry.schema_fields for entry in server.ledger.chats] == [sent, ()]
         worst, plain = (sampler.worst(PROMPT, settings(schema=schema), 1) for schema in (SCHEMA, None))
         assert worst.input_tokens > plain.input_tokens + len(SCHEMA)
 
@@ -368,7 +368,7 @@ def test_a_schema_that_is_refused_is_left_out_of_the_next_try():
         with pytest.raises(ProviderBusy, match="takes no response_format"):
             asyncio.run(sampler.sample(PROMPT, asked, 1))
         assert len(asyncio.run(sampler.sample(PROMPT, asked, 1))) == 1
-        assert [entry.held_to for entry in server.ledger.chats][-1] == ()
+        assert [entry.schema_fields for entry in server.ledger.chats][-1] == ()
 
 
 def test_the_same_refusal_again_is_final():

@@ -134,7 +134,7 @@ def test_each_role_has_its_schema(here, capsys, monkeypatch):
 
     with serving(models={"m": held}) as server:
         assert command_line(["solve", QUESTION, "--model", f"openai/m@{server.url}", "--json"]) == 0
-        assert {entry.held_to for entry in server.ledger.chats} >= {
+        assert {entry.schema_fields for entry in server.ledger.chats} >= {
             ("thoughts", "parts", "how"),
             ("thoughts", "answer"),
         }
