@@ -34,7 +34,7 @@ def test_resuming_makes_chain_and_model_from_the_journal(tmp_path):
 def test_a_model_that_was_a_function_is_passed_again(tmp_path):
     """Without the function the message says how; with it the run goes on, and the chain is made from the journal."""
     path = stopped(tmp_path / "run.db", chain=Doubling(3))
-    with pytest.raises(InputError, match=r"model="):
+    with pytest.raises(InputError, match=r"give the function as `model`"):
         unerring.resume(path)
     assert unerring.resume(path, model=double).state == {"done": 3, "value": 8}
 

@@ -10,6 +10,7 @@ import sys
 import pytest
 from command_runs import NOISE
 
+import unerring
 from faults.answers import Answer, noise
 from faults.server import serving
 from unerring.cli import demo
@@ -344,3 +345,80 @@ def test_the_calibrate_command_of_a_named_process_has_its_class(cli, ledger, tmp
     assert done.code == 2
     (command,) = [one for one in printed_commands(done) if one[0] == "calibrate"]
     assert command[1] == "named:Named"
+
+
+BANK = """
+import unerring
+from ledger import Ledger
+
+def model(prompt, settings):
+    return f"it is {2 * int(prompt.split()[1])}."
+
+def start(path, steps, model=model):
+    chain = type("Bank", (Ledger,), {"__module__": "__main__"})(8)
+    unerring.run(chain, model, path, k=2, options=unerring.Options(max_steps=steps, progress=False))
+
+class Bank(Ledger):
+    pass
+"""
+
+
+@pytest.fixture
+def bank(cli, ledger, tmp_path, monkeypatch):
+    """The module of a script whose run, in run.db, stopped; its class and its model are known to the script alone."""
+    (tmp_path / "bank.py").write_text(BANK)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import bank
+
+    with pytest.raises(unerring.Stopped):
+        bank.start("run.db", 2)
+    return bank
+
+
+def test_hints_for_a_script_whose_model_is_a_function_name_what_works(cli, bank):
+    """Reports say to run the script again, or a command that works once class and function are filled in."""
+    again = "run its script again, or continue with: unerring resume run.db"
+    for words in (("report",), ("verify",), ("review",)):
+        done = cli(*words, "run.db")
+        said = done.out + done.err
+        assert f"{again} --process MODULE:CLASS --model MODULE:FUNCTION" in said, words
+        assert "unerring verify run.db --model" not in said
+    named = ("--process", "bank:Bank")
+    assert f"{again} --process bank:Bank --model MODULE:FUNCTION" in cli("verify", "run.db", *named).err
+    refused = cli("resume", "run.db", *named)
+    assert refused.code == 2
+    assert "the Python function model" in refused.line
+    assert "run its script again, or give the function as --model" in refused.line
+    stopped = cli("resume", "run.db", *named, "--model", "bank:model", "--max-steps", "1")
+    (command,) = printed_commands(stopped)
+    assert command == ["resume", "run.db", *named, "--model", "bank:model"]
+    assert cli(*command).code == 0
+    assert [voter["name"] for voter in unerring.report("run.db")["voters"]] == ["function model"]
+
+
+def test_a_fork_of_such_a_run_names_the_command_that_continues_it(cli, bank):
+    """Without --model a fork keeps the function, which its resume needs; a fork cannot continue by the script."""
+    done = cli("fork", "run.db", "--at", "1", "--out", "other.db", "--process", "bank:Bank")
+    (command,) = printed_commands(done)
+    assert command == ["resume", "other.db", "--process", "bank:Bank", "--model", "MODULE:FUNCTION"]
+    assert "script" not in done.out
+    assert cli(*command[:-1], "bank:model").code == 0
+
+
+def test_only_a_run_of_a_function_takes_a_model_on_resuming(cli, bank):
+    """A run whose model has a name keeps it; a name of something else than a function is refused."""
+    assert cli(*SHORT, *NOISE, "--max-steps", "2").code == 3
+    assert "the run keeps its model, noise/p=0.9" in cli("resume", ODD, "--model", "bank:model").line
+    for other in ("noise/p=1", "bank:Ledger"):
+        assert "--model is written module:function here" in cli("resume", "run.db", "--model", other).line
+    with pytest.raises(unerring.Stopped):
+        bank.start("two.db", 1, [bank.model, "noise/p=1"])
+    done = cli("verify", "two.db")
+    assert "its run is not finished; run its script again\n" in done.err
+    assert "resume" not in done.err
+
+
+def test_a_second_run_of_a_function_in_its_journal_names_how_to_continue_in_python(bank):
+    """A journal of another run says how to continue that one: with its function, which a command does not have."""
+    with pytest.raises(unerring.InputError, match=r"continue that one \(unerring.resume\('run.db', model=\.\.\.\)\)"):
+        bank.start("run.db", 2, "noise/p=1")

@@ -11,6 +11,7 @@ from threading import Thread
 from typing import Any, TypeAlias, cast
 
 from unerring.adapters.sdk_errors import provider_failure
+from unerring.core.journal.digests import FUNCTION_PREFIX
 from unerring.core.short_text import short
 from unerring.core.user_code import add_method_note, wrong_return
 from unerring.core.voting.sample import Sample, Settings
@@ -37,7 +38,7 @@ class FunctionSampler:
     def __init__(self, function: Function) -> None:
         """Raises `InputError` for a function that takes neither (prompt) nor (prompt, settings)."""
         self._function = function
-        self.name = f"function {getattr(function, '__name__', type(function).__name__)}"
+        self.name = f"{FUNCTION_PREFIX}{getattr(function, '__name__', type(function).__name__)}"
         self._call, self.takes_request = _calling(function, self.name)
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:

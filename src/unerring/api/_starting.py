@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from unerring.adapters.memory import MemoryJournal
-from unerring.adapters.sqlite.reader import JournalReader, require_journal
+from unerring.adapters.sqlite.reader import opening_entry
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api._policy import policy_for_models
 from unerring.api._resuming import resume_run
@@ -21,7 +21,7 @@ from unerring.api.options import ESCALATE_AFTER_ROUNDS, Options
 from unerring.api.planning import Target
 from unerring.api.result import Result
 from unerring.core.checked_chain import CheckedChain
-from unerring.core.journal.digests import differences, identity_of, same_process
+from unerring.core.journal.digests import FUNCTION_PREFIX, differences, identity_of, same_process
 from unerring.core.journal.entries import Entry, Opened
 from unerring.core.numbers import MAX_SEED, require_whole
 from unerring.core.voting.canonical import Json
@@ -57,7 +57,7 @@ async def start_run(new: NewRun, options: Options, stop: StopRequest) -> Result:
     chain = new.chain
     began = options.clock.time()
     path = None if new.journal is None else Path(new.journal)
-    held = None if path is None else _held_run(path)
+    held = None if path is None else opening_entry(path)
     permission = given_permission(options.allow_hosts)
     context = sampler_context(chain, new.seed, began if held is None else held.time, permission)
     async with session_models(new.model, context, options, options.request) as models:
@@ -114,15 +114,6 @@ def _opening_entry(new: NewRun, first_state: Json, sampler: Sampler, options: Op
     )
 
 
-def _held_run(path: Path) -> Opened | None:
-    """The first entry of the run that a journal holds; None where there is no file, or no run in it yet."""
-    if not path.exists():
-        return None
-    require_journal(path)
-    first = next(JournalReader(path).entries(), None)
-    return first if isinstance(first, Opened) else None
-
-
 def _require_same_run(path: Path, held: Opened, new: Opened) -> None:
     """Raise `InputError` where a journal holds another run than the one that is to begin; says what differs.
 
@@ -130,10 +121,10 @@ def _require_same_run(path: Path, held: Opened, new: Opened) -> None:
     """
     difference = next(_run_differences(held, new), None)
     if difference is not None:
-        raise InputError(
-            f"{path} holds another run: {difference}; continue that one (unerring resume {shlex.quote(str(path))}), "
-            "or name another file"
-        )
+        again = f"unerring resume {shlex.quote(str(path))}"
+        if FUNCTION_PREFIX in held.model:
+            again = f"unerring.resume({str(path)!r}, model=...)"
+        raise InputError(f"{path} holds another run: {difference}; continue that one ({again}), or name another file")
 
 
 def _run_differences(held: Opened, new: Opened) -> Iterator[str]:

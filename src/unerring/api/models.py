@@ -10,12 +10,14 @@ from typing import Any, TypeAlias
 from unerring.adapters.embedded.catalog import parse_embedded_spec
 from unerring.adapters.function import Function, FunctionSampler
 from unerring.adapters.permission import GIVEN, Permission
-from unerring.adapters.plugins import installed_models, is_user_model, user_sampler
+from unerring.adapters.plugins import import_object, installed_models, is_user_model, user_sampler
 from unerring.adapters.providers import PROVIDERS, SamplerContext
 from unerring.adapters.scrubbing import without_secrets_in_errors
 from unerring.api.chains import process_name, required_chain
 from unerring.core.chain_form import is_chain
 from unerring.core.checked_chain import CheckedChain
+from unerring.core.journal.digests import FUNCTION_PREFIX
+from unerring.core.journal.entries import Opened
 from unerring.core.short_text import short
 from unerring.core.suggestions import did_you_mean
 from unerring.core.voting.policy import Policy
@@ -98,6 +100,12 @@ def _sampler_of_spec(context: SamplerContext, asked: str) -> Sampler:
         context.permission.require_code("model", spec)
     if (own := user_sampler(spec)) is not None:
         return own
+    if spec.startswith(FUNCTION_PREFIX):
+        function = spec.removeprefix(FUNCTION_PREFIX)
+        raise InputError(
+            f"the model was the Python function {function}, which no journal can make again: run its script again, "
+            f"or give the function as `model`: itself, or by its name module:{function}"
+        )
     forms = [*(one.forms for one in PROVIDERS.values()), *installed_models()]
     there_are = ", ".join((*forms, "your own as package.module:Class (from Python: model=...)"))
     raise InputError(f"no model is called {spec!r}{_suggestion(spec) or '.'} The models are: {there_are}")
@@ -110,6 +118,27 @@ def _suggestion(spec: str) -> str:
         return f"; did you mean openai/{spec}?"
     like = did_you_mean(provider, (*PROVIDERS, *installed_models()))
     return f"{like[:-1]}{slash}{rest}?" if like else ""
+
+
+def is_function(model: str) -> bool:
+    """Whether a journal's name of its model is that of one Python function, and of no others."""
+    return model.startswith(FUNCTION_PREFIX) and SEPARATOR not in model and RESERVE not in model
+
+
+def function_again(opened: Opened, name: str) -> Model:
+    """The function that the model of a run was, by its name `module:function`; under its own name in the journal.
+
+    Raises `InputError` where the run's model was no function: a run keeps its model.
+    """
+    if not is_function(opened.model):
+        raise InputError(
+            f"the run keeps its model, {opened.model}: on resuming, `model` is for one that was a Python function"
+        )
+    function: Any = without_secrets_in_errors(import_object, name) if ":" in name else None
+    if isinstance(function, type) or not callable(function):
+        raise InputError(f"{name:.80} is no function: `model` is written module:function here")
+    model: Function = function
+    return model
 
 
 def require_model(model: Model, chain: CheckedChain) -> None:

@@ -2,8 +2,10 @@
 
 import re
 import shlex
+import sqlite3
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,13 @@ from typing import Any
 import click
 
 from unerring.adapters.scrubbing import without_secrets
+from unerring.adapters.sqlite.reader import opening_entry
 from unerring.adapters.tables.jsonl import json_line
 from unerring.adapters.user_frames import error_with_place, own_frames
+from unerring.api.chains import is_made_by_name
+from unerring.api.models import is_function
+from unerring.core.journal.digests import FUNCTION_PREFIX, SCRIPT_MODULE
+from unerring.core.journal.entries import Opened
 from unerring.core.reporting.summary import printable, probability
 from unerring.core.suggestions import did_you_mean
 from unerring.errors import (
@@ -27,6 +34,7 @@ from unerring.errors import (
     UserCodeFailed,
 )
 
+ANY_CLASS, ANY_FUNCTION = "MODULE:CLASS", "MODULE:FUNCTION"  # in a hint, of what only the reader knows
 DONE, WRONG, BAD_INPUT, STOPPED, USER_CODE = 0, 1, 2, 3, 4
 
 
@@ -203,6 +211,7 @@ OPTIONS = {
     "allow_hosts": "--allow-host",
     "chain": "--process",
     "extra": "--request",
+    "model": "--model",
     "success": "--target",
     **{name: f"--budget-{name}" for name in ("usd", "tokens", "calls", "hours")},
 }
@@ -242,9 +251,35 @@ def command_on(name: str, journal: str | Path, *options: str) -> str:
     """A command on a journal, with these options, as it can be pasted into a shell.
 
     It names the process that the present command was given, where the journal's name does not make it. It allows
-    the code and hosts that the present command was allowed. No journal keeps either.
+    the code and hosts that the present command was allowed. No journal keeps either. Words stand for a process or a
+    function of a script, which only the reader knows.
     """
-    return " ".join([f"unerring {name}", quoted(journal), *_allowing(hosts=name == "resume"), *options])
+    resuming, opened = name == "resume", _opening(journal)
+    given = _allowing(hosts=resuming)
+    named = any(one.startswith(f"{OPTIONS['chain']} ") for one in given)
+    if opened is not None and not named and not is_made_by_name(opened.process):
+        given = [f"{OPTIONS['chain']} {ANY_CLASS}", *given]
+    if opened is not None and resuming and is_function(opened.model):
+        context = click.get_current_context(silent=True)
+        function = None if context is None or context.info_name != "resume" else context.params["model"]
+        given += [OPTIONS["model"], ANY_FUNCTION if function is None else quoted(function)]
+    return " ".join([f"unerring {name}", quoted(journal), *given, *options])
+
+
+def continuing(journal: str | Path, *options: str) -> str:
+    """How to continue the run in a journal, in words: by a command, or by its script where it began in one."""
+    resume, opened = command_on("resume", journal, *options), _opening(journal)
+    if opened is None or not (FUNCTION_PREFIX in opened.model or opened.process.startswith(f"{SCRIPT_MODULE}:")):
+        return f"continue with: {resume}"
+    several = FUNCTION_PREFIX in opened.model and not is_function(opened.model)
+    return "run its script again" if several else f"run its script again, or continue with: {resume}"
+
+
+def _opening(journal: str | Path) -> Opened | None:
+    """The first entry of a journal; None where there is none that can be read."""
+    with suppress(UnerringError, OSError, sqlite3.Error):
+        return opening_entry(Path(journal))
+    return None
 
 
 def _allowing(hosts: bool) -> list[str]:

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from unerring.adapters.tables.jsonl import json_line
-from unerring.api.chains import is_made_by_name
 from unerring.api.journals import history as reading
 from unerring.api.journals.export import Exported, ExportForm
 from unerring.api.journals.export import export as export_records
@@ -26,13 +25,13 @@ from unerring.cli.exits import (
     WRONG,
     CommandEnded,
     command_on,
+    continuing,
     finished,
     in_options,
     quoted,
     require_certificate,
     unused,
     user_code_failed,
-    working_with,
 )
 from unerring.cli.option_values import FILE, SEED, TOTAL
 from unerring.cli.options import (
@@ -56,7 +55,6 @@ from unerring.cli.text.report import printable, report_text
 from unerring.core.reporting.summary import counted
 from unerring.core.short_text import shortened
 
-ANY_CLASS = "MODULE:CLASS"  # stands in a hint where only the reader knows which class makes the process
 MAX_SHOWN = 20  # differences, and steps, that are printed; --json has all of them
 
 
@@ -78,8 +76,6 @@ def verify(file: Path, process: str | None, trust: bool, require: float | None, 
         found = verify_journal(file, process, trust)
     except Exception as error:
         raise user_code_failed(error, "the process's own verifier") from error
-    if process is None and not is_made_by_name(found.process):
-        working_with(ANY_CLASS)
     details = {name: getattr(found, name) for name in found.__dataclass_fields__} | {"ok": found.problem is None}
     if not as_json:
         judged = ", all right by the process's own verifier" if found.judged else ", not judged"
@@ -107,7 +103,7 @@ def _require_finished(file: Path, over: bool, details: Mapping[str, Any]) -> Non
     if not over:
         next_command = command_on("resume", file)
         reason = f"nothing is wrong in {file} so far, and its run is not finished"
-        raise CommandEnded(STOPPED, "unfinished", reason, f"continue with: {next_command}", next_command, details)
+        raise CommandEnded(STOPPED, "unfinished", reason, continuing(file), next_command, details)
 
 
 @click.command(cls=Command)
@@ -134,8 +130,6 @@ def report(file: Path, html: Path | None, verbose: bool, full: bool, require: fl
 
         figures = write_report(file, html, full)
         click.echo(printable(f"written: {html}"), err=True)
-    if not is_made_by_name(figures["process"]):
-        working_with(ANY_CLASS)
     if not as_json:
         click.echo(report_text(figures, str(file)))
         if (verbose or full) and (doubtful := doubtful_text(figures, full)):
@@ -292,7 +286,7 @@ def _lines(found: Rejudgement, file: Path, dry_run: bool) -> Iterator[str]:
     if found.recorded:
         accepting = ["--accept-changes"] if found.accept_changes else []
         where = "; the process differs from the one that asked committed steps" if accepting else ""
-        yield f"recorded in the journal{where}; continue with: {command_on('resume', file, *accepting)}"
+        yield f"recorded in the journal{where}; {continuing(file, *accepting)}"
     elif found.open and dry_run:
         yield "nothing was written: --dry-run"
 

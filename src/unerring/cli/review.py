@@ -13,7 +13,7 @@ from unerring.api.journals import history as reading
 from unerring.api.journals import review as reviewing
 from unerring.api.journals.review import Candidate, Parked, ParkedSample, Recorded, Review
 from unerring.cli.command import Command, option
-from unerring.cli.exits import DONE, command_on, in_options
+from unerring.cli.exits import DONE, command_on, continuing, in_options
 from unerring.cli.option_values import FILE, Whole
 from unerring.cli.options import file_argument, json_option, judging_options
 from unerring.cli.text.doubtful import MAX_LINE_CHARS, asked_lines, indented
@@ -95,9 +95,9 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 
 def _advice(file: Path) -> str:
     """How to continue a run that stopped and has no step to decide."""
-    resume = command_on("resume", file)
-    beyond = reading.report(file)["stopped"]["kind"] == BEYOND_LENGTH
-    return f"; continue with: {beyond_length(command_on('verify', file), resume) if beyond else resume}"
+    if reading.report(file)["stopped"]["kind"] != BEYOND_LENGTH:
+        return f"; {continuing(file)}"
+    return f"; continue with: {beyond_length(command_on('verify', file), command_on('resume', file))}"
 
 
 def _given(answer: str) -> Any:
@@ -133,7 +133,7 @@ def _decided(file: Path, recorded: Recorded, as_json: bool) -> int:
     else:
         by = "" if recorded.model is None else f" from {recorded.model}"
         what = f"gets new samples{by}; those it had are set aside"
-    click.echo(printable(f"recorded: step {recorded.step} {what}; continue with: {resume}"))
+    click.echo(printable(f"recorded: step {recorded.step} {what}; {continuing(file)}"))
     return DONE
 
 

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple, TypeAlias
 import click
 
 from unerring import api
-from unerring.adapters.sqlite.reader import entry_count
+from unerring.adapters.sqlite.reader import entry_count, opening_entry
 from unerring.adapters.tables.jsonl import json_line
 from unerring.api.chains import make_chain, name_to_import
 from unerring.api.journals.repair import repair as repair_journal
+from unerring.api.models import function_again
 from unerring.api.planning import Target
 from unerring.cli.command import Command, option
 from unerring.cli.exits import (
@@ -118,7 +119,7 @@ _REQUEST = (
 )
 _REASONS = {
     **dict.fromkeys(("--set", "--parse"), "a run keeps the parameters of its process"),
-    **dict.fromkeys(("--model", "--escalate", "--escalate-after"), _MODELS),
+    **dict.fromkeys(("--escalate", "--escalate-after"), _MODELS),
     **dict.fromkeys(("--k", "--target", "--rule", "--calibration"), _POLICY),
     **dict.fromkeys(
         ("--temperature", "--first-temperature", "--max-output-tokens", "--system", "--request"), _REQUEST
@@ -139,6 +140,7 @@ NOT_OF_RESUME = {name: f"{reason}; {_FORK}" for name, reason in _REASONS.items()
 @option("--nonce/--no-nonce", default=None, help="From here on as with `run --nonce`, or without.")
 @option("--echo/--no-echo", default=None, help="From here on as with `run --echo`, or without.")
 @option("--repair", is_flag=True, help="Keep the intact part of a damaged journal, and continue from its end.")
+@option("--model", metavar="MODULE:FUNCTION", help="The model, for a run whose model was a Python function.")
 @accept_changes_option
 @spending_options_of_known_run
 @guard_options
@@ -154,6 +156,7 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     nonce: bool | None,
     echo: bool | None,
     repair: bool,
+    model: str | None,
     process: str | None,
     verbose: bool,
     require: float | None,
@@ -162,7 +165,8 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 ) -> int:
     """Continue the run in the journal FILE, where it stopped.
 
-    The run keeps its model, its rule and its request settings; options here raise caps, turn --nonce and --echo on or
+    The run keeps its model, its rule and its request settings. A model that was a Python function is given again by
+    --model. Options here raise caps, turn --nonce and --echo on or
     off, or change budgets, guards and speed. If you did not start the run on this machine, the
     code that its journal names is not imported, and no key is sent to the hosts that it names, unless --process,
     --allow-host or --trust allow it.
@@ -171,10 +175,13 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         kept, moved_to = repair_journal(file)
         click.echo(f"{file}: {kept:,} intact entries kept; the damaged file was moved to {moved_to}", err=True)
 
+    opened = None if model is None else opening_entry(file)
+    function = None if model is None or opened is None else function_again(opened, model)
+
     def start(progress: Progress) -> api.Result:
         request = Request(nonce=nonce, echo=echo)
         options = api.Options(max_steps=max_steps, observer=progress, request=request, **given)
-        return api.resume(file, process, options=options)
+        return api.resume(file, process, function, options)
 
     progress = Progress(quiet=as_json, most_steps=max_steps)
     return show_result(watched(start, file, progress, resuming=True), file, Ending(as_json, verbose, require))

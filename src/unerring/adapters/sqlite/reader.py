@@ -40,6 +40,15 @@ def require_empty(path: Path) -> None:
         raise InputError(f"{without_entries(path)}. To begin a run, choose another file")
 
 
+def opening_entry(path: Path) -> Opened | None:
+    """The first entry of the run in a journal; None where there is no file, or no run in it yet."""
+    if not path.exists():
+        return None
+    require_journal(path)
+    first = next(JournalReader(path).entries(), None)
+    return first if isinstance(first, Opened) else None
+
+
 def without_entries(path: Path) -> str:
     """The message about a journal without entries."""
     name = path.name

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unerring.cli.exits import OPTIONS, command_on, in_options
+from unerring.cli.exits import OPTIONS, command_on, continuing, in_options
 from unerring.core.journal.spend import dollars_text
 from unerring.core.reporting.summary import (
     cost_text,
@@ -97,7 +97,7 @@ def _status(report: dict[str, Any], path: str) -> str:
     if report["status"] == "paused":
         return f"paused ({in_options(report['stopped']['reason'])}); {_next_step(report, path)}"
     if report["status"] == "unfinished":
-        return f"running or killed; if killed, continue with: {command_on('resume', path)}"
+        return f"running or killed; if killed, {continuing(path)}"
     return f"finished, in {counted(report['sessions'], 'session')}"
 
 
@@ -113,8 +113,8 @@ def _next_step(report: Mapping[str, Any], path: str) -> str:
         more = command_on("resume", path, OPTIONS[cap], str(2 * policy[cap]))
         return f"to see it and decide: {review}" + (f"; to allow it more: {more}" if votes else "")
     if kind == "refused" and step.get("decided_by") != "people":
-        return f"to see it, and give the answer or ask another model: {review}; then continue with: {resume}"
-    return f"continue with: {resume}"
+        return f"to see it, and give the answer or ask another model: {review}; then {continuing(path)}"
+    return continuing(path)
 
 
 def beyond_length(verify: str, resume: str) -> str:

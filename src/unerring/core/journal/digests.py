@@ -14,6 +14,7 @@ from unerring.core.short_text import shortened
 from unerring.core.voting.canonical import Json, NotJson, canonical
 
 SCRIPT_MODULE = "__main__"  # the module that a class belongs to which is defined in the script that runs
+FUNCTION_PREFIX = "function "  # begins the name of a model that is a Python function; no name makes it again
 DIGEST_PARTS = (("wording", 10), ("schema", 6), ("settings", 6))  # of a question's digest, and the hex digits of each
 MAX_EXCERPT_CHARS = 50  # of a changed wording in a sentence
 CHARS_BEFORE_DIFFERENCE = 20  # of such an excerpt

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from unerring.core.journal.digests import FUNCTION_PREFIX
 from unerring.core.journal.spend import dollars_text
 from unerring.core.short_text import shortened
 from unerring.core.voting.canonical import Json
@@ -78,7 +79,7 @@ def cost_text(spend: Mapping[str, Any], tokens: Mapping[str, int], model: str = 
     calls, dollars, limit = counted(spend["calls"], "call"), spend["dollars"], spend["limits"]["dollars"]
     if dollars is not None:
         text = dollars_text(dollars) + ("" if limit is None else f" of {dollars_text(limit)}") + f" for {calls}"
-    elif model.startswith("function ") and not any(tokens.values()) and not spend.get("priced"):
+    elif model.startswith(FUNCTION_PREFIX) and not any(tokens.values()) and not spend.get("priced"):
         text = f"{calls} of a function"
     else:
         text = f"{calls}, {tokens['input']:,} tokens in, {tokens['output']:,} out; "
