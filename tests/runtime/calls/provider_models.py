@@ -1,4 +1,4 @@
-"""Providers on virtual time, for `RateControl`: with slots, with slots and a silent queue, with a bucket of tokens."""
+"""Providers on virtual time for the rate limiter: with slots, with slots and a silent queue, with a token bucket."""
 
 import heapq
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from unerring.runtime.calls.rate_control import CallTicket, RateControl
 
 @dataclass
 class Seen:
-    """What a provider saw in the second half of a simulation, when the pace had been found."""
+    """Counts of a provider in the second half of a simulation, when the rate is steady."""
 
     answered: int = 0
     refused: int = 0
@@ -27,13 +27,13 @@ class Seen:
 
 
 class Slots:
-    """Answers so many calls at once, and refuses what is beyond."""
+    """Answers so many calls at once, and refuses others."""
 
     def __init__(self, slots: int, latency: Callable[[], float]) -> None:
         self.slots, self.latency, self.busy = slots, latency, 0
 
     def takes(self, now: float) -> float | None:
-        """How long the call takes; None where it is refused."""
+        """How long the call takes; None if it is refused."""
         if self.busy >= self.slots:
             return None
         self.busy += 1
@@ -44,7 +44,7 @@ class Slots:
 
 
 class Queue:
-    """Answers so many calls at once, and lets those beyond wait in silence. Slots and latency may be changed."""
+    """Answers so many calls at once, and lets others wait without a reply. Slots and latency may be changed."""
 
     def __init__(self, slots: int, latency: Callable[[], float]) -> None:
         self.latency = latency
@@ -52,7 +52,7 @@ class Queue:
         self.resize(slots, 0.0)
 
     def resize(self, slots: int, now: float) -> None:
-        """Have so many slots from now on; those that are busy stay so until their call is over."""
+        """Have so many slots from now on; busy ones stay busy until their call ends."""
         kept = sorted(self.free)[-slots:]
         self.free = [*kept, *[now] * (slots - len(kept))]
         heapq.heapify(self.free)
@@ -68,7 +68,7 @@ class Queue:
 
 
 class Bucket:
-    """Lets through so many calls a second, with a burst, and charges refused ones too."""
+    """Accepts so many calls a second, with a burst, and charges refused ones too."""
 
     def __init__(self, rate: float, burst: float, latency: Callable[[], float]) -> None:
         self.rate, self.burst, self.latency = rate, burst, latency
@@ -123,12 +123,12 @@ def simulated(provider: Slots | Bucket | Queue, pacing: RateControl, seconds: fl
 def _ended(
     provider: Slots | Bucket | Queue, pacing: RateControl, ticket: CallTicket, answered: bool, now: float
 ) -> bool:
-    """End a call; whether the pace changes because of it."""
-    told = False
+    """End a call; returns whether the rate changes because of it."""
+    changed = False
     if answered:
         provider.done()
         pacing.succeeded(ticket, now)
     else:
-        told = pacing.objected(ticket, now, counted=isinstance(provider, Bucket))
+        changed = pacing.objected(ticket, now, counted=isinstance(provider, Bucket))
     pacing.end()
-    return told
+    return changed

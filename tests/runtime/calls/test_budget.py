@@ -1,4 +1,4 @@
-"""Budgets: what was billed never exceeds them, whatever fails, whenever a run is killed, however much is in flight."""
+"""Budgets: what was billed never exceeds them, with any failures, kills and number of calls in flight."""
 
 import asyncio
 from random import Random
@@ -47,7 +47,7 @@ def lived(chain, sampler, entries, lives=-1, guards=None):
 
 
 def trial(seed):
-    """A run with a random budget that is killed at random moments and gone on with, up to its end or its budget's."""
+    """A run with a random budget that is killed at random moments and resumed, to its end or its budget's."""
     chance = Random(seed)
     chain, bill = Words(chance.randint(5, 40)), Bill()
     worst_of_one = TARIFF.money(Metered(bill, 0).worst("x" * 200, None, 3))
@@ -68,7 +68,7 @@ def trial(seed):
 
 @pytest.mark.parametrize("block", range(4))
 def test_no_budget_is_ever_exceeded(block):
-    """Fifty trials each, with failures, kills and 64 samples in flight: what was billed stays within the limit."""
+    """In fifty trials each, with failures, kills and 64 samples in flight, the bill stays within the limit."""
     finished = spent = 0
     for seed in range(50 * block, 50 * block + 50):
         limits, bill, state, ended = trial(seed)
@@ -79,8 +79,8 @@ def test_no_budget_is_ever_exceeded(block):
     assert spent >= 5
 
 
-def test_without_failures_what_is_on_record_is_what_was_billed():
-    """Where every reply comes back, account and bill agree to the last picodollar and the last call."""
+def test_without_failures_the_account_equals_the_bill():
+    """If every reply is received, account and bill agree to the last picodollar and the last call."""
     chain, bill = Words(30), Bill()
     entries, ended = lived(chain, Metered(bill, 1, troubles=0.0), opened(K3, chain, SpendLimits(money=10**15)))
     account = replay(entries).account
@@ -90,7 +90,7 @@ def test_without_failures_what_is_on_record_is_what_was_billed():
 
 
 def test_a_resumed_run_buys_only_what_is_missing():
-    """Killed half-way and resumed, a run costs at most what it costs in one go, and what was in flight at the kill."""
+    """Killed half-way and resumed, a run costs at most an uninterrupted one plus the calls in flight at the kill."""
     chain, whole, halves = Words(60), Bill(), Bill()
     entries, _ = lived(chain, Metered(whole, 1, 0.0), opened(K3, chain, SpendLimits()))
     first, ended = lived(chain, Metered(halves, 1, 0.0), opened(K3, chain, SpendLimits()), lives=len(entries) // 2)
@@ -102,8 +102,8 @@ def test_a_resumed_run_buys_only_what_is_missing():
     assert halves.calls <= 1.005 * whole.calls + lost
 
 
-def test_a_raised_budget_goes_on_where_the_first_one_ended():
-    """A run that stopped at its budget goes on under a larger one, and what was spent before counts."""
+def test_a_raised_budget_continues_where_the_first_one_ended():
+    """A run stopped at its budget continues with a larger one, and its earlier costs count."""
     chain, bill = Words(40), Bill()
     entries, ended = lived(chain, Metered(bill, 1, 0.0), opened(K3, chain, SpendLimits(calls=20)))
     assert isinstance(ended, BudgetSpent)
@@ -115,7 +115,7 @@ def test_a_raised_budget_goes_on_where_the_first_one_ended():
 
 
 def test_a_call_waits_for_others_to_be_settled_before_it_gives_up():
-    """Where only reservations fill the budget, calls wait for them: a budget for one call at a time is enough."""
+    """If only reservations fill the budget, calls wait for them: a budget for one call at a time suffices."""
     chain, bill = Words(20), Bill()
     worst = TARIFF.money(Metered(bill, 0).worst("x" * 300, None, 3))
     _, ended = lived(chain, Metered(bill, 1, 0.0), opened(K3, chain, SpendLimits(money=40 * worst)))
@@ -124,7 +124,7 @@ def test_a_call_waits_for_others_to_be_settled_before_it_gives_up():
 
 
 def test_hours_are_a_budget_too():
-    """A run stops once its sessions took the hours it may, and says so."""
+    """A run stops once its sessions took the allowed hours, and says so."""
     chain, bill = Words(500), Bill()
     entries, ended = lived(chain, Metered(bill, 1, 0.0), opened(K3, chain, SpendLimits(seconds=2.0)))
     assert isinstance(ended, BudgetSpent)

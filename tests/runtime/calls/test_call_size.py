@@ -1,10 +1,10 @@
-"""How many samples a call brings is learned from calls that bring fewer than asked, and splits later ones."""
+"""The number of samples to ask for in one call is learned from calls that returned fewer than asked for."""
 
 from unerring.runtime.calls.call_size import SHORT_CALLS, CallSize, contiguous
 
 
 def test_a_sampler_is_asked_for_all_at_once_until_its_calls_are_short():
-    """One short call may be a mishap: only SHORT_CALLS in a row set a limit, by the best of them."""
+    """One short call is ignored; only SHORT_CALLS in a row set a limit, by the largest of them."""
     size = CallSize()
     for brought in [2, 1] * SHORT_CALLS:
         size.note("m", brought, 2)
@@ -17,7 +17,7 @@ def test_a_sampler_is_asked_for_all_at_once_until_its_calls_are_short():
 
 
 def test_a_limit_of_one_is_a_call_a_sample():
-    """An endpoint of which a probe showed that it gives one sample a call is asked for one at a time."""
+    """An endpoint that a probe found to return one sample a call is asked for one at a time."""
     size = CallSize()
     size.limit("m", 1)
     assert size.is_single("m")
@@ -25,6 +25,6 @@ def test_a_limit_of_one_is_a_call_a_sample():
 
 
 def test_a_call_has_numbers_without_gaps():
-    """A call names its samples by the first number and a count, so a gap begins another call."""
+    """A call has its first number and a count, so a gap begins another call."""
     assert contiguous([0, 1, 3, 7, 8]) == [[0, 1], [3], [7, 8]]
     assert contiguous([]) == []

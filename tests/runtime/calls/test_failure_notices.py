@@ -1,4 +1,4 @@
-"""What people see while calls fail and are tried again, and while a chain does not move."""
+"""Notices while calls fail and are retried, and while a chain's state does not change."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def refusing(count):
 
 
 def test_failures_are_shown_at_once_and_then_at_widening_intervals():
-    """The first failure is a notice at once, with how long it is tried; ten hours of them are few notices, counted."""
+    """The first failure is shown at once with its patience; ten hours of failures are few notices, with counts."""
     shown = []
     outcome = run(Words(1), refusing(600), K1, patience=Patience(total=7200000.0), notice=shown.append)
     assert outcome.at == ["a"]
@@ -31,7 +31,7 @@ def test_failures_are_shown_at_once_and_then_at_widening_intervals():
 
 
 def test_a_stop_names_the_failure_that_was_waited_out():
-    """A run that is stopped while its calls fail says so, in its error and in the journal; others do not."""
+    """A run stopped while its calls fail names the failure in its error and in the journal; others do not."""
     stop = StopRequest()
     outcome = run(Words(1), refusing(600), K1, notice=lambda line: stop.ask("stopped by SIGINT"), stop=stop)
     said = "stopped by SIGINT; the last failure: scripted: connection refused"
@@ -51,7 +51,7 @@ def test_a_stop_names_the_failure_that_was_waited_out():
 
 
 def test_a_report_names_the_most_frequent_failure():
-    """The reasons of failed calls are counted, alike ones together, and the report's line names the first."""
+    """Reasons of failed calls are counted, similar ones together, and the report's line has the first."""
     script = [*(ProviderBusy(f"cannot connect to 127.0.0.1:{port}") for port in (9, 10, 11)), ProviderBusy("429"), "a"]
     sampler = ScriptedSampler(script, paid=True)
     outcome = run(Words(1), sampler, K1, patience=Patience(total=1e9))
@@ -62,7 +62,7 @@ def test_a_report_names_the_most_frequent_failure():
 
 
 class Still(Words):
-    """A chain whose `advance` forgets the new state, but at every 150th step."""
+    """A chain whose `advance` returns the old state, except at every 150th step."""
 
     def __init__(self):
         super().__init__()
@@ -73,8 +73,8 @@ class Still(Words):
         return [*state, choice] if self.calls % 150 == 0 else state
 
 
-def test_a_chain_that_does_not_move_is_warned_of_once():
-    """100 steps in a row that leave the state as it was are one warning, and one more after it has moved."""
+def test_a_chain_that_does_not_move_gets_one_warning():
+    """100 steps in a row with an unchanged state give one warning, and one more after the state has changed."""
     for steps, warnings in ((99, 0), (149, 1), (260, 2)):
         shown = []
         run(Still(), ScriptedSampler(["a"] * 300), K1, max_steps=steps, notice=shown.append)

@@ -1,4 +1,4 @@
-"""The ledger: state and journal go on together, or the run records nothing more; impossible charges."""
+"""The ledger: after a failed entry the run records nothing more; impossible charges count as the worst case."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def reply(slot, text):
 
 
 def test_after_an_entry_that_cannot_be_encoded_nothing_is_recorded(tmp_path):
-    """Each later entry is refused with the same error, so that none refers to what was not written."""
+    """Each later entry is refused with the same error, so that none refers to a missing one."""
     path, state = tmp_path / "run.db", RunState()
     journal = SqliteJournal.create(path)
     ledger = Ledger(state, journal)
@@ -44,7 +44,7 @@ def test_after_an_entry_that_cannot_be_encoded_nothing_is_recorded(tmp_path):
 
 
 def test_more_cached_tokens_than_tokens_read_are_charged_at_the_worst_case():
-    """A usage that contradicts itself counts as missing, whichever endpoint says it."""
+    """A contradictory usage counts as missing, from any endpoint."""
 
     class Contradicting:
         name = "own"

@@ -25,7 +25,7 @@ UNPROBED = Guards(probe=False)  # else the trial calls show it, one at a time
 
 
 class Overbilling(Metered):
-    """Bills each call 2.3 times the output tokens that it may have, or 0.92 to 2.3 times where bills `vary`.
+    """Bills each call 2.3 times the output tokens that it may have, or 0.92 to 2.3 times if bills `vary`.
 
     It begins with that after so many calls, since a run has few of them in flight at first.
     """
@@ -51,7 +51,7 @@ class Overbilling(Metered):
 
 
 def notices(entries):
-    """At each notice of a bill above a reservation: calls in flight then with that one, and calls sent so far."""
+    """At each notice of a bill above a reservation: calls then in flight, with that one, and calls sent so far."""
     state, found = RunState(), []
     for entry in entries:
         under_way = len(state.account._open)
@@ -63,8 +63,8 @@ def notices(entries):
 
 
 @pytest.mark.parametrize("vary", [False, True])
-def test_the_budget_is_passed_by_the_calls_under_way_at_the_notice_alone(vary):
-    """Over 60 runs at 2.3 times the bill: no more is passed than the excess of the calls that were in flight then.
+def test_the_budget_is_exceeded_only_by_calls_in_flight_at_the_notice(vary):
+    """Over 60 runs at 2.3 times the bill, the budget is exceeded at most by the excess of the calls then in flight.
 
     Bills that vary are noticed at most twice, where they first pass their limit and where they pass twice that.
     """
@@ -87,7 +87,7 @@ def test_the_budget_is_passed_by_the_calls_under_way_at_the_notice_alone(vary):
 
 
 def test_a_resumed_run_reserves_what_was_seen():
-    """What was noticed follows from the journal: a further session keeps to its budget from its first call on."""
+    """The notice follows from the journal: a further session keeps its budget from its first call on."""
     chain, bill = Words(60), Bill()
     worst = TARIFF.money(Metered(bill, 0).worst("x" * 200, None, 3))
     entries, ended = lived(
@@ -103,8 +103,8 @@ def test_a_resumed_run_reserves_what_was_seen():
     assert first.worst.output_tokens == 3 * first.count * MOST_TOKENS
 
 
-def test_calls_under_way_are_reserved_at_the_multiple_as_well():
-    """A notice raises what is reserved for the calls in flight, and each is settled or lost at that."""
+def test_calls_in_flight_are_reserved_at_the_multiple_as_well():
+    """A notice raises the reservations of calls in flight, and each is settled or lost at that."""
     account = Account(tariffs={"m": TARIFF, "other": TARIFF})
     worst = account.price("m", Usage(10, 100))
     for number in range(3):
@@ -123,7 +123,7 @@ def test_calls_under_way_are_reserved_at_the_multiple_as_well():
 
 
 def test_an_endpoint_that_bills_too_much_is_named_and_stops_a_strict_run(tmp_path, caplog):
-    """A real endpoint at 2.3 times, one call at a time: a strict run passes its budget by one call at most.
+    """A strict run on a real endpoint at 2.3 times exceeds its budget by one call at most.
 
     The log and the report say who billed what, how much, and what is reserved since.
     """

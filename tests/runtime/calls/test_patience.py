@@ -1,4 +1,4 @@
-"""Waiting for a provider: how long, how spread, and when to give up; all on a clock that only sleeping moves."""
+"""Waiting for a provider: how long, with what spread, and when to stop; on a clock that only sleeping moves."""
 
 from random import Random
 
@@ -22,7 +22,7 @@ def storm(count, retry_after=None, answers=("a",) * 9):
 
 
 def test_a_storm_of_429s_neither_spends_votes_nor_ends_the_run():
-    """200 refusals in a row cost no vote and no flag; the run waits them out and wins with k votes."""
+    """200 refusals in a row cost no vote and no flag; the run waits for them and wins with k votes."""
     outcome = run(Words(1), storm(200, retry_after=7.0), Policy(rule=AheadBy(3)), patience=ENDLESS)
     assert outcome.at == ["a"]
     assert (outcome.decided[0].tally, outcome.decided[0].flags) == ((3,), 0)
@@ -39,14 +39,14 @@ def test_waits_are_never_shorter_than_the_provider_asked_for():
 
 
 def test_waits_are_spread():
-    """Equal advice does not make equal waits: over 200 of them they fill most of the fifth that they may add."""
+    """With equal advice waits differ: 200 of them fill most of the fifth that they may add."""
     slept = run(Words(1), storm(200, retry_after=90.0), K1, patience=ENDLESS).clock.slept
     assert len(set(slept)) > 190
     assert max(slept) - min(slept) > 0.5 * 0.2 * 90.0  # fails for 200 uniform draws with chance < 2e-58
 
 
 def test_refusals_between_answers_do_not_end_a_run():
-    """Every call refused once, 300 times in all: with the default patience the run still finishes."""
+    """With every call refused once, 300 times in all, a run with the default patience finishes."""
     refused = set()
 
     async def answer(slot, n):
@@ -72,25 +72,25 @@ def test_waits_double_up_to_the_longest():
 
 
 def test_a_short_retry_after_does_not_shorten_the_backing_off():
-    """Advice is a lower bound: a provider that always says 0 is still left alone for longer and longer."""
+    """Advice is a lower bound: waits for a provider that always says 0 still grow."""
     slept = run(Words(1), storm(6, retry_after=0.0), K1, patience=Patience(spread=0.0)).clock.slept
     assert slept == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
 
 
 @pytest.mark.parametrize("advice", [-5.0, float("nan")])
 def test_senseless_advice_is_not_followed(advice):
-    """A negative or undefined retry_after leaves the run's own waits as they are."""
+    """A negative or undefined retry_after leaves the run's own waits unchanged."""
     slept = run(Words(1), storm(3, retry_after=advice), K1, patience=Patience(spread=0.0)).clock.slept
     assert slept == [1.0, 2.0, 4.0]
 
 
 def test_no_number_of_failures_overflows_the_wait():
-    """The ten-thousandth failure in a row is waited out like the tenth."""
+    """The ten-thousandth failure in a row is waited for like the tenth."""
     assert Patience(spread=0.0).wait(10_000, None, Random(0)) == 60.0
 
 
 def test_patience_ends_after_so_many_seconds_of_nothing_but_failures():
-    """The run stops before it would wait past its patience, says what failed, and keeps its state."""
+    """The run stops before a wait would exceed its patience, says what failed, and keeps its state."""
     clock = FakeClock()
     outcome = run(Words(2), ScriptedSampler({0: ["a"], 1: [ProviderBusy("503")] * 99}), K1, clock=clock)
     assert isinstance(outcome.error, ProviderGone)
@@ -101,14 +101,14 @@ def test_patience_ends_after_so_many_seconds_of_nothing_but_failures():
 
 
 def test_patience_is_for_failures_in_a_row():
-    """An answer makes the run forget the failures before it: patience counts again for the next call."""
+    """After an answer the patience counts again from the next failure."""
     script = {step: [*[ProviderBusy("503")] * 8, "a"] for step in range(5)}
     outcome = run(Words(5), ScriptedSampler(script), K1)
     assert outcome.error is None
     assert outcome.clock.now > 900
 
 
-def test_each_session_has_its_patience_anew():
+def test_each_session_has_its_whole_patience():
     """A run resumed after its patience ended waits for the provider again."""
     gone = run(Words(1), ScriptedSampler([ProviderBusy("503")] * 99), K1, patience=Patience(total=10.0))
     assert isinstance(gone.error, ProviderGone)
@@ -117,7 +117,7 @@ def test_each_session_has_its_patience_anew():
 
 
 def test_advice_beyond_all_patience_stops_the_run_at_once():
-    """Where the provider asks for a longer wait than the run has patience for, it stops and says how long that is."""
+    """If the provider asks for a wait longer than the patience, the run stops and says how long that is."""
     outcome = run(Words(1), storm(3, retry_after=3600.0), K1)
     assert isinstance(outcome.error, ProviderGone)
     assert outcome.clock.slept == []
@@ -125,7 +125,7 @@ def test_advice_beyond_all_patience_stops_the_run_at_once():
 
 
 def test_a_stop_says_how_a_wait_was_read():
-    """A wait beyond all patience names the header that asked for it, as it was read."""
+    """A wait beyond the patience is reported with the header that asked for it, as it was read."""
     asked = ProviderBusy("429 too many requests", 3600.0)
     asked.reading = "retry-after: 1h read as 3600 s"
     outcome = run(Words(1), ScriptedSampler([asked]), K1)
@@ -141,7 +141,7 @@ def test_every_attempt_of_a_paid_call_is_in_the_journal():
 
 
 def test_waiting_happens_on_the_runs_own_clock():
-    """Time passes only on the clock given: failures and waits take none of the machine's."""
+    """Failures and waits take time only on the given clock."""
     clock = FakeClock(1_000.0)
     run(Words(1), storm(200), K1, clock=clock, patience=ENDLESS)
     assert clock.now == pytest.approx(1_000.0 + sum(clock.slept))

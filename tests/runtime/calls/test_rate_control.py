@@ -1,4 +1,4 @@
-"""Pacing: how many calls at once a provider takes, and at which rate, found out on virtual time."""
+"""Rate control on virtual time: finding how many calls at once a provider takes, and at which rate."""
 
 from random import Random
 
@@ -10,7 +10,7 @@ from unerring.runtime.calls.rate_control import FIRST_WINDOW_CALLS, RateControl
 
 
 def latencies(seed=1):
-    """Log-normal, 0.22 s at the median: that of a small model."""
+    """Log-normal, 0.22 s at the median, like a small model's."""
     chance = Random(seed)
     return lambda: chance.lognormvariate(-1.5, 0.4)
 
@@ -20,7 +20,7 @@ MEAN = sum(DRAW() for _ in range(20_000)) / 20_000
 
 
 def test_the_window_doubles_in_each_round_trip_until_an_objection():
-    """Slow start: a window full of answers leaves one twice as wide."""
+    """A window full of answers is followed by one twice as wide (slow start)."""
     pacing = RateControl(1024)
     for _ in range(3):
         width = int(pacing.limit)
@@ -35,7 +35,7 @@ def test_the_window_doubles_in_each_round_trip_until_an_objection():
 
 
 def test_a_window_that_is_not_filled_does_not_grow():
-    """One call after the other says nothing about many at once."""
+    """Sequential calls do not widen the window."""
     pacing = RateControl(1024)
     for _ in range(100):
         pacing.begin(1.0)
@@ -45,7 +45,7 @@ def test_a_window_that_is_not_filled_does_not_grow():
 
 
 def test_objections_of_one_window_cut_it_once():
-    """Calls that were in flight at the cut met the old width, and do not cut again."""
+    """Refusals of calls that were in flight at a cut do not cut the window again."""
     pacing = RateControl(1024, first=64)
     tickets = [pacing.begin(1.0) for _ in range(64)]
     assert sum(pacing.objected(ticket, 2.0) for ticket in tickets) == 1
@@ -55,7 +55,7 @@ def test_objections_of_one_window_cut_it_once():
 
 
 def test_few_refusals_are_the_noise_of_a_busy_provider():
-    """A refusal in fifty calls changes nothing: neither the window nor the rate."""
+    """One refusal in fifty calls changes neither the window nor the rate."""
     pacing, chance = RateControl(64, first=64), Random(1)
     for number in range(5000):
         ticket = pacing.begin(float(number))
@@ -68,7 +68,7 @@ def test_few_refusals_are_the_noise_of_a_busy_provider():
 
 
 def test_the_window_never_closes_and_never_passes_its_bound():
-    """However often a provider objects one call may be made, and however often it answers no more than the most."""
+    """After any refusals one call may be made, and after any answers no more than the maximum."""
     pacing = RateControl(16)
     for second in range(200):
         pacing.objected(pacing.begin(second), second)
@@ -85,7 +85,7 @@ def test_the_window_never_closes_and_never_passes_its_bound():
 
 @each("slots", [4, 8, 64, 500])
 def test_it_finds_the_slots_of_a_small_server(slots):
-    """Against a server with so many slots and an error beyond: 90 % of its throughput, at most two calls too many."""
+    """Against a server with so many slots it has 90 % of the throughput, and at most two calls too many."""
     seen = simulated(Slots(slots, latencies()), RateControl(1024), seconds=120.0, pause=0.0)
     assert seen.most <= slots + 2
     assert seen.rate >= 0.9 * slots / MEAN
@@ -94,14 +94,14 @@ def test_it_finds_the_slots_of_a_small_server(slots):
 
 @each("rate", [2, 10, 100, 500])
 def test_it_finds_the_rate_that_a_provider_counts(rate):
-    """Against a limit of calls a second that charges refused ones too: 85 % of it, and below 5 % refused."""
+    """Against a limit of calls a second that charges refused ones too, it has 85 % of it, and below 5 % refused."""
     seen = simulated(Bucket(rate, max(1, rate / 2), latencies()), RateControl(1024), seconds=600.0, pause=1.0)
     assert seen.rate >= 0.85 * rate
     assert seen.refused_share < 0.05
 
 
 def test_nothing_is_sent_before_a_pause_is_over_and_not_all_at_once_then():
-    """After a pause of 60 s calls are spread over the 12 s that follow it."""
+    """After a pause of 60 s calls are spread over the following 12 s."""
     pacing = RateControl(1024, first=64)
     pacing.pause(100.0, spread=12.0)
     now, sent = 41.0, []
@@ -115,7 +115,7 @@ def test_nothing_is_sent_before_a_pause_is_over_and_not_all_at_once_then():
 
 
 def test_a_shorter_pause_does_not_shorten_a_longer_one():
-    """Nothing is sent before the latest moment that was asked for."""
+    """Nothing is sent before the latest requested time."""
     pacing = RateControl(8)
     pacing.pause(100.0)
     pacing.pause(50.0)

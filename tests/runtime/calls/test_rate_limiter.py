@@ -1,4 +1,4 @@
-"""The rate limiter of an account: turns in order, pauses of all calls, and no call lost when another stops waiting."""
+"""The rate limiter of an account: turns in order, pauses of all calls, and no lost turn when a call stops waiting."""
 
 import asyncio
 from statistics import mean
@@ -17,17 +17,17 @@ from virtual_time import LoopClock, NoAccounting, virtually
 SETTINGS = Settings(1.0, 40, 1, 0, 0)
 
 
-class Told(Metered):
-    """An endpoint that does as a function of time says: raises what it gives, or answers."""
+class Scripted(Metered):
+    """An endpoint with a function of time that returns the error to raise, or None to answer."""
 
-    def __init__(self, told, latency=0.1):
+    def __init__(self, error_at, latency=0.1):
         super().__init__(Bill(), 0, 0.0, latency)
-        self._told = told
+        self._error_at = error_at
 
     async def sample(self, prompt, settings, n):
         now = asyncio.get_running_loop().time()
         self.bill.times.append(now)
-        failure = self._told(now)
+        failure = self._error_at(now)
         await asyncio.sleep(0.1)
         if failure is not None:
             raise failure
@@ -47,17 +47,17 @@ def called(endpoint, calls, patience=None):
 
 
 @pytest.mark.parametrize("wait", [1.0, 61.0, 121.0, 700.0])
-def test_nobody_sends_before_the_provider_allows_it(wait):
-    """One refusal with Retry-After holds back all calls of the account; they come back spread over a fifth of it."""
+def test_nothing_is_sent_before_the_provider_allows_it(wait):
+    """One refusal with Retry-After holds back all calls of the account, which are then spread over a fifth of it."""
     first = []
 
-    def told(now):
+    def error_at(now):
         if first:
             return None
         first.append(now)
         return ProviderBusy("429", wait, FailureKind.RATE_LIMITED)
 
-    endpoint = Told(told)
+    endpoint = Scripted(error_at)
     outcomes = called(endpoint, 64)
     assert all(isinstance(outcome, list) for outcome in outcomes)
     early = [at for at in endpoint.bill.times if at <= 0.1]  # those that were in flight when it came
@@ -68,16 +68,16 @@ def test_nobody_sends_before_the_provider_allows_it(wait):
 
 
 def test_a_wait_beyond_all_patience_stops_with_the_reason():
-    """A provider that asks for an hour is not waited for with a patience of a quarter of one."""
-    (outcome,) = called(Told(lambda now: ProviderBusy("429", 3600.0, FailureKind.RATE_LIMITED)), 1)
+    """With a patience of a quarter of an hour, a requested wait of an hour stops the run."""
+    (outcome,) = called(Scripted(lambda now: ProviderBusy("429", 3600.0, FailureKind.RATE_LIMITED)), 1)
     assert isinstance(outcome, ProviderGone)
     assert "asks for 60 min more" in str(outcome)
 
 
 def test_odd_waits_read_well():
-    """A wait that is no time asks for nothing; endless ones and short patience are shown as people read them."""
+    """An invalid wait asks for nothing; endless waits and short patience are shown in readable units."""
     shown = {
-        wait: str(called(Told(lambda now, wait=wait: ProviderBusy("429", wait)), 1, Patience(total=0.5))[0])
+        wait: str(called(Scripted(lambda now, wait=wait: ProviderBusy("429", wait)), 1, Patience(total=0.5))[0])
         for wait in (-5.0, float("nan"), 1e300, float("inf"), 30)
     }
     wrong = {wait: said for wait, said in shown.items() if "beyond the run's patience of 0.5 s" not in said}
@@ -87,17 +87,17 @@ def test_odd_waits_read_well():
     assert not wrong
 
 
-def test_long_waits_are_sat_out_with_patience_enough():
-    """With a patience of two hours the same call waits for the hour, and is answered."""
-    endpoint = Told(lambda now: ProviderBusy("429", 3600.0, FailureKind.RATE_LIMITED) if now < 1 else None)
+def test_long_waits_are_waited_for_with_enough_patience():
+    """With a patience of two hours the call waits for the hour, and is answered."""
+    endpoint = Scripted(lambda now: ProviderBusy("429", 3600.0, FailureKind.RATE_LIMITED) if now < 1 else None)
     (outcome,) = called(endpoint, 1, Patience(total=7200.0))
     assert isinstance(outcome, list)
     assert endpoint.bill.times[1] >= 3600.0
 
 
 def test_an_outage_of_ten_minutes_is_survived_and_recovered_from():
-    """Nothing but 503 for ten minutes: few calls are made meanwhile, and all are answered within a minute after."""
-    endpoint = Told(lambda now: ProviderBusy("503", None, FailureKind.OVERLOADED) if now < 600 else None)
+    """During ten minutes of 503 few calls are made, and all are answered within a minute after it."""
+    endpoint = Scripted(lambda now: ProviderBusy("503", None, FailureKind.OVERLOADED) if now < 600 else None)
     outcomes = called(endpoint, 256)
     assert all(isinstance(outcome, list) for outcome in outcomes)
     assert len([at for at in endpoint.bill.times if at < 600]) < 256 * 20
@@ -105,22 +105,22 @@ def test_an_outage_of_ten_minutes_is_survived_and_recovered_from():
 
 
 def test_a_lasting_failure_is_not_tried_again():
-    """No quota, no access, no such model: one call, and a stop that says why."""
+    """No quota, no access or no such model is one call, and a stop with the reason."""
     for kind in (FailureKind.QUOTA, FailureKind.DENIED, FailureKind.INVALID):
-        endpoint = Told(lambda now, kind=kind: ProviderDown(f"it said {kind.value}", kind))
+        endpoint = Scripted(lambda now, kind=kind: ProviderDown(f"it said {kind.value}", kind))
         (outcome,) = called(endpoint, 1)
         assert isinstance(outcome, ProviderGone)
         assert kind.value in str(outcome)
         assert len(endpoint.bill.times) == 1
 
 
-def test_a_stop_ends_the_wait_for_a_turn_and_for_peace():
-    """Calls that wait, for their turn or for the provider, are interrupted once the run stops."""
+def test_a_stop_ends_the_wait_for_a_turn_and_for_a_pause():
+    """Calls that wait for their turn or for a pause to end are interrupted once the run stops."""
 
     async def main():
         stop = StopRequest()
         caller = Caller(RunConfig(clock=LoopClock(), stop=stop))
-        endpoint = Told(lambda now: ProviderBusy("429", 500.0, FailureKind.RATE_LIMITED))
+        endpoint = Scripted(lambda now: ProviderBusy("429", 500.0, FailureKind.RATE_LIMITED))
         asked = CallRequest(endpoint, "?", SETTINGS, 1)
         calls = [asyncio.ensure_future(caller.call(asked, NoAccounting())) for _ in range(40)]
         await asyncio.sleep(1.0)
@@ -133,8 +133,8 @@ def test_a_stop_ends_the_wait_for_a_turn_and_for_peace():
     assert ended < 2.0
 
 
-def test_a_turn_that_somebody_gave_up_goes_to_the_next():
-    """Cancelled while waiting, or just as its turn came, a call leaves no hole in the queue."""
+def test_the_turn_of_a_cancelled_call_goes_to_the_next():
+    """A call cancelled while waiting, or just as its turn came, blocks no other call."""
 
     async def main():
         limiter = RateLimiter(LoopClock(), Patience(), 2, 2)
@@ -153,11 +153,14 @@ def test_a_turn_that_somebody_gave_up_goes_to_the_next():
 
 
 def test_calls_to_different_accounts_do_not_wait_for_each_other():
-    """What one provider refuses is no matter of another's."""
+    """A refusal of one provider does not delay calls to another."""
 
     async def main():
         caller = Caller(RunConfig(clock=LoopClock()))
-        busy, free = Told(lambda now: ProviderBusy("429", 300.0, FailureKind.RATE_LIMITED)), Told(lambda now: None)
+        busy, free = (
+            Scripted(lambda now: ProviderBusy("429", 300.0, FailureKind.RATE_LIMITED)),
+            Scripted(lambda now: None),
+        )
         free.account = "another"
         waiting = asyncio.ensure_future(caller.call(CallRequest(busy, "?", SETTINGS, 1), NoAccounting()))
         await asyncio.sleep(1.0)
@@ -169,10 +172,10 @@ def test_calls_to_different_accounts_do_not_wait_for_each_other():
 
 
 def test_calls_to_a_server_that_queues_in_silence_end_up_few_at_a_time():
-    """2,000 calls for an endpoint with 4 silent slots: in the end they wait here and not there, at full throughput."""
+    """2,000 calls for an endpoint with 4 silent slots end up waiting here instead of there, at full throughput."""
 
-    class Queueing(Told):
-        """Answers four calls at once, one second each, and lets all others wait without a word."""
+    class Queueing(Scripted):
+        """Answers four calls at once, one second each, and lets all others wait without a reply."""
 
         async def sample(self, prompt, settings, n):
             began = asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""One `Budget` object given to several runs is shared by them: one after the other, on one loop, in threads."""
+"""One `Budget` object given to several runs is shared by them: in sequence, on one loop, and in threads."""
 
 import asyncio
 import copy
@@ -24,7 +24,7 @@ WORST = 100
 
 
 class Paid:
-    """An endpoint whose answers are right, and which keeps the sum of what it billed and the most at once."""
+    """An endpoint with right answers that keeps the sum of its bills and the most calls at once."""
 
     paid, compact, name, account = True, False, "paid", "paid"
 
@@ -61,7 +61,7 @@ def finished(budget, model, path=None, steps=10):
 
 @pytest.mark.parametrize("budget", [Budget(tokens=3000), Budget(calls=30)])
 def test_runs_one_after_the_other_share_a_budget(budget):
-    """The second of two runs that need 2,000 tokens each gets what the first left, and says what is spent."""
+    """The second of two runs that need 2,000 tokens each gets what the first left, and says what was spent."""
     model = Paid()
     assert finished(budget, model) == 10
     assert "is spent" in finished(budget, model)
@@ -71,14 +71,14 @@ def test_runs_one_after_the_other_share_a_budget(budget):
 
 
 def test_equal_budgets_are_not_one():
-    """Budgets are shared by object: two that are equal are two."""
+    """Budgets are shared by object identity: two equal ones are separate."""
     first, second = Budget(tokens=3000), Budget(tokens=3000)
     assert first == second
     assert finished(first, Paid()) == finished(second, Paid()) == 10
 
 
 def at_once(model, budget):
-    """What four runs on one loop that share a budget end with."""
+    """The endings of four runs on one loop that share a budget."""
 
     async def every():
         runs = [unerring.arun(Doubling(10), model, k=2, options=options(budget)) for _ in range(4)]
@@ -88,7 +88,7 @@ def at_once(model, budget):
 
 
 def test_runs_on_one_loop_share_a_budget():
-    """Four runs at once that are billed 4,000 tokens take 3,000 together at most, and who gets no more is stopped."""
+    """Four runs at once that would be billed 4,000 tokens take at most 3,000 together, and the others stop."""
     model = Paid(billed=50)
     ends = at_once(model, Budget(tokens=3000))
     assert 3000 - 4 * 2 * WORST < model.tokens <= 3000
@@ -104,7 +104,7 @@ def test_runs_on_one_loop_wait_for_what_others_have_reserved():
 
 
 def test_runs_in_threads_share_a_budget():
-    """Six runs in threads that would bill 12,000 tokens stop at 5,000 together, and none of them hangs."""
+    """Six runs in threads that would bill 12,000 tokens stop at 5,000 together, and none hangs."""
     model, budget = Paid(), Budget(tokens=5000)
     with ThreadPoolExecutor(6) as pool:
         ends = list(pool.map(lambda _: finished(budget, model), range(6)))
@@ -114,7 +114,7 @@ def test_runs_in_threads_share_a_budget():
 
 
 class Ticking:
-    """A clock of one run on which every look takes a second."""
+    """A clock of one run that advances a second at every reading."""
 
     def __init__(self):
         self.seconds = 0.0
@@ -128,7 +128,7 @@ class Ticking:
 
 
 def test_runs_in_threads_share_hours():
-    """Six runs in threads take an hour together, each by its own clock, and all of them stop at its end."""
+    """Six runs in threads take an hour together, each by its own clock, and all stop at its end."""
     budget, clocks = Budget(hours=1), [Ticking() for _ in range(6)]
 
     def stopped(clock):
@@ -141,14 +141,14 @@ def test_runs_in_threads_share_hours():
 
 
 def joined(budget, time=lambda: 0.0, loop=None, key=None):
-    """A run that has joined a budget, with an account of its own."""
+    """A run that has joined a budget with its own account."""
     member = BudgetMember(budget, key, Account(), time, loop, lambda: None)
     budget.join(member)
     return member
 
 
 def test_no_run_joins_while_the_accounts_are_summed_up():
-    """Whatever looks at a shared budget, for its hours too, keeps runs of other threads from changing what is read."""
+    """While a shared budget is read, for its hours too, runs of other threads cannot change it."""
     share, free = Budget(hours=1).share(None), []
 
     def time():
@@ -168,7 +168,7 @@ def test_no_run_joins_while_the_accounts_are_summed_up():
 
 
 def test_a_loop_that_closes_meanwhile_stops_no_other_run():
-    """Between a look at another run's loop and the call to it, that may close: nothing comes of it."""
+    """If another run's loop closes between a look at it and the call to it, nothing fails."""
 
     class Closing:
         def is_closed(self):
@@ -182,8 +182,8 @@ def test_a_loop_that_closes_meanwhile_stops_no_other_run():
     budget.settled(joined(budget))
 
 
-def test_what_ended_runs_took_is_one_sum():
-    """A run's account is read no more once it has ended, however many calls others make."""
+def test_the_costs_of_ended_runs_are_one_sum():
+    """A run's account is no longer read once it has ended, however many calls others make."""
     budget = SharedBudget()
     for _ in range(3):
         member = joined(budget)
@@ -194,8 +194,8 @@ def test_what_ended_runs_took_is_one_sum():
     assert (whole.calls, whole.spent, whole.has_calls_in_flight) == (3, Charge(3, 6, 9), False)
 
 
-def test_what_a_deleted_journal_took_stays_counted(tmp_path):
-    """A run that begins again under the name of a deleted journal is another one, and spends on top of the first."""
+def test_the_costs_of_a_deleted_journal_stay_counted(tmp_path):
+    """A new run under the name of a deleted journal is another run, and its costs are added to the first one's."""
     model, budget, path = Paid(), Budget(tokens=3000), tmp_path / "run.db"
     assert finished(budget, model, path) == 10
     for file in tmp_path.iterdir():
@@ -205,7 +205,7 @@ def test_what_a_deleted_journal_took_stays_counted(tmp_path):
 
 
 def test_a_resumed_run_counts_once(tmp_path):
-    """A run stopped and resumed with the same budget has its first session counted once, not twice."""
+    """A run stopped and resumed with the same budget has its first session counted once."""
     model, budget = Paid(), Budget(tokens=2000)
     path = tmp_path / "run.db"
     limited = Options(budget=budget, guards=unerring.Guards(probe=False), speculate="off", max_steps=5)

@@ -1,4 +1,4 @@
-"""Servers that queue in silence: the window stops where throughput does, and goes on where a wider one brings more."""
+"""Servers that queue silently: the window is only as wide as raises throughput."""
 
 from random import Random
 from statistics import mean
@@ -12,13 +12,13 @@ MOST = 256
 
 
 def latencies(sigma, seed):
-    """Log-normal, one second at the median; 0.6 is what answers of a model vary by."""
+    """Log-normal, one second at the median; 0.6 is the spread of a model's answers."""
     chance = Random(f"{sigma} {seed}")
     return lambda: chance.lognormvariate(0.0, sigma)
 
 
 def held(slots, sigma, seed, seconds=600.0):
-    """Share of a server's throughput, latency to that of an idle one, and most calls at once; in the second half."""
+    """Reach a held window of 16 calls at four answers a second: 32 bring hardly more, and 8 only half of it."""
     draw = latencies(sigma, "mean")
     service = mean(draw() for _ in range(20_000))
     pacing = RateControl(MOST)
@@ -27,7 +27,7 @@ def held(slots, sigma, seed, seconds=600.0):
 
 
 def test_it_finds_the_slots_of_a_server_that_queues_in_silence():
-    """With 4, 8 and 64 silent slots: 90 % of the throughput on average, and less than twice the latency.
+    """With 4, 8 and 64 silent slots it has 90 % of the throughput on average, and less than twice the latency.
 
     Without this the window has no end: 256 calls at once on 4 slots, each 64 times as long in flight. Three seeds
     each, at latencies that do not vary, vary, and vary much; none has less than 70 %, or more than four times.
@@ -40,7 +40,7 @@ def test_it_finds_the_slots_of_a_server_that_queues_in_silence():
 
 
 class Watched(Queue):
-    """A queue that notes the widest window that its calls met."""
+    """A queue that records the widest window of its calls."""
 
     def __init__(self, slots, pacing):
         super().__init__(slots, lambda: 1.0)
@@ -67,14 +67,14 @@ def test_a_server_of_few_slots_meets_few_calls_before_it_is_found_out():
 
 
 def test_a_server_without_a_limit_is_used_as_widely_as_may_be():
-    """However much latencies vary, a server that takes everything has all 256 calls, and 90 % of that throughput."""
+    """At any spread of latencies, a server that takes everything has all 256 calls, and 90 % of that throughput."""
     found = [held(10**6, sigma, seed, 100.0) for sigma in (0.0, 0.3, 0.6, 1.0) for seed in range(2)]
     assert min(share for share, _, _ in found) >= 0.9
     assert {most for _, _, most in found} == {MOST}
 
 
 class Changing(Queue):
-    """A queue whose slots change at given times; `limits` are the windows that were found by then."""
+    """A queue whose slots change at given times; `limits` are the windows at these times."""
 
     def __init__(self, slots, latency, changes, pacing):
         super().__init__(slots, latency)
@@ -88,7 +88,7 @@ class Changing(Queue):
         return super().takes(now)
 
 
-def test_it_recovers_when_the_server_gets_more_slots_and_gives_way_when_it_loses_them():
+def test_the_window_follows_a_server_that_changes_its_slots():
     """From 4 slots to 64 and to 4 again, twenty minutes each: by the end of each the window is one that fits.
 
     With other seeds than this one it is just outside in about one case of twenty.
@@ -104,8 +104,8 @@ def test_it_recovers_when_the_server_gets_more_slots_and_gives_way_when_it_loses
     assert wrong == []
 
 
-def test_a_change_of_what_is_asked_is_no_queue():
-    """Where answers become four times as long while the window rises, it goes on rising."""
+def test_longer_answers_are_not_taken_for_a_queue():
+    """If answers become four times as long while the window grows, it continues to grow."""
     chance, calls = Random(5), iter(range(10**9))
     pacing = RateControl(MOST)
 
@@ -117,15 +117,14 @@ def test_a_change_of_what_is_asked_is_no_queue():
 
 
 class Answers:
-    """Calls answered one after another at a given rate, each of them shown to a `WindowSearch`; `count` is how
-    many."""
+    """Calls answered one after another at a given rate, each shown to a `WindowSearch`; `count` is their number."""
 
     def __init__(self):
         self.widening = WindowSearch(MOST)
         self.now, self.count = 0.0, 0
 
     def until_changed(self, width, rate):
-        """The width that follows on a filled window of this width, within a thousand answers."""
+        """The width that follows a filled window of this width, within a thousand answers."""
         for self.count in range(1, 1001):
             self.now += 1.0 / rate
             found = self.widening.answered(self.now - width / rate, self.now, width)
@@ -145,7 +144,7 @@ class Answers:
 
 
 def test_a_held_window_is_tried_wider_or_narrower_once_the_server_changes_by_half():
-    """While a width is held, half as fast again is met by twice the width, and as much slower by half, in one round.
+    """A held width is doubled once the server is 1.5 times as fast, and halved once it is 1.5 times as slow.
 
     A change of a tenth is the usual variation: the width is held for its four rounds, until a wider one is tried.
     """

@@ -1,4 +1,4 @@
-"""Trial calls: what they find out about caches, seeds and n; whom they never accuse; what they leave to the run."""
+"""Probes with random letters: what they find about caches, seeds and n, and what the run learns from them."""
 
 import asyncio
 from dataclasses import replace
@@ -36,7 +36,7 @@ def found(gateway, nonce="123456789012"):
 @pytest.mark.parametrize("several", ["own", "one", "equal", "refused", "adapted"])
 @pytest.mark.parametrize("name", FATAL_CACHES)
 def test_every_cache_that_ignores_seeds_is_found_within_five_calls(name, several):
-    """With marks or without, under new names or old ones, kept or shared while in flight, whatever n means there."""
+    """They are found with marks or without, with new ids or old ones, kept or shared in flight, at any n."""
     gateway = Gateway(cache=CACHES[name], several=several)
     finding = found(gateway)
     assert finding.fatal
@@ -47,7 +47,7 @@ def test_every_cache_that_ignores_seeds_is_found_within_five_calls(name, several
 
 @pytest.mark.parametrize("name", CACHES)
 def test_no_copy_is_counted_as_a_vote(name):
-    """Trial and judge together, over 300 steps of three samples and a re-sent one each: not one copy gets by."""
+    """With probe and copy detector, over 300 steps of three samples and a repeated one each, no copy votes."""
     gateway = Gateway(cache=CACHES[name])
     copies = CopyDetector()
 
@@ -60,25 +60,25 @@ def test_no_copy_is_counted_as_a_vote(name):
 
     async def step(number):
         """For each sample whether it is a copy, and whether it is taken for one."""
-        told, texts, slots = [], set(), [0, 1, 2, 1]  # a client that lost the reply to sample 1 sends it again
+        seen, texts, slots = [], set(), [0, 1, 2, 1]  # a client that lost the reply to sample 1 sends it again
         for place, slot in enumerate(slots):
             gateway.copied.clear()
             prompt, settings = f"step {number}: what now?", Settings(0.1, 64, 1, number, slot)
             for sample in await gateway.ask(prompt, settings, 1):
                 reason = copies.judge("m", SentCall(prompt, place > 0), sample, sample.text in texts)
-                told.append((gateway.copied[0], reason is not None))
+                seen.append((gateway.copied[0], reason is not None))
                 texts.add(sample.text)
-        return told
+        return seen
 
     steps = virtually(run())
     assert (steps is None) is (name != "WHOLE_BODY")
-    for told in steps or []:
-        assert told == [(False, False)] * 3 + [(True, True)]
+    for seen in steps or []:
+        assert seen == [(False, False)] * 3 + [(True, True)]
 
 
 @pytest.mark.parametrize("name", ["IGNORES_SEED", "MARKED", "FREE"])
-def test_three_caches_give_themselves_away_without_a_trial(name):
-    """Names, marks and usage are enough for the judge: after its first reply a question gets no further vote."""
+def test_three_caches_are_found_without_a_probe(name):
+    """Ids, marks and usage suffice: after its first reply a question gets no further vote."""
     gateway, copies = Gateway(cache=CACHES[name], model=always("7")), CopyDetector()
 
     async def votes(prompt):
@@ -91,22 +91,22 @@ def test_three_caches_give_themselves_away_without_a_trial(name):
     assert copies.too_many
 
 
-def test_a_cache_before_a_model_for_one_purpose_is_found_by_the_names_it_keeps():
-    """Equal answers prove nothing there, but one and the same reply does."""
+def test_a_cache_before_a_special_model_is_found_by_its_ids():
+    """Equal answers prove nothing there, but a repeated reply does."""
     finding = found(Gateway(mostly(0.99), IGNORES_SEED))
     assert finding.nature is EndpointNature.CACHED
     assert "by its id" in finding.sentence
 
 
-def test_a_silent_cache_before_such_a_model_cannot_be_told():
-    """It is not accused; what points to a cache is said all the same."""
+def test_a_silent_cache_before_a_special_model_cannot_be_found():
+    """It is not found, but the signs of a cache are reported."""
     finding = found(Gateway(always("7"), FRESH))
     assert finding.nature is EndpointNature.UNSURE
     assert "times sooner" in finding.sentence
 
 
 def test_a_cache_that_is_as_slow_as_the_model_is_found_by_its_texts():
-    """Without a difference in latency it may as well be the model, which is as bad."""
+    """Without a difference in latency the model itself may repeat its answers, which is as bad."""
     finding = found(Gateway(cache=FRESH, latency=0.0))
     assert finding.nature is EndpointNature.REPEATING
     assert "there is a cache, or" in finding.sentence
@@ -114,7 +114,7 @@ def test_a_cache_that_is_as_slow_as_the_model_is_found_by_its_texts():
 
 @pytest.mark.parametrize("cache", [FRESH, COALESCING], ids=lambda cache: cache.name)
 def test_a_cache_that_answers_most_calls_is_mostly_found(cache):
-    """With nine of ten hits made use of, at least 140 of 200 are found: an answer has to come again, and once more.
+    """If nine of ten hits are used, at least 140 of 200 are found: an answer has to come again, and once more.
 
     That has a chance of 0.99 * 0.9 where replies are kept and 0.81 where they are shared, so that fewer than 140 of
     200 are found for one seed of 10,000.
@@ -135,8 +135,8 @@ def test_a_cache_that_answers_most_calls_is_mostly_found(cache):
     ("several", "honoured", "calls"),
     [("own", True, 3), ("one", False, 4), ("equal", False, 3), ("refused", False, 4), ("adapted", False, 4)],
 )
-def test_an_endpoint_that_draws_is_let_through(several, honoured, calls, cache):
-    """Three calls where all is well, one more where n brings one sample; and whether n is honoured is known."""
+def test_an_endpoint_that_samples_passes(several, honoured, calls, cache):
+    """It takes three calls, one more if n returns one sample, and tells whether n is honoured."""
     gateway = Gateway(cache=cache, several=several)
     finding = found(gateway)
     assert (finding.nature, finding.fatal) == (EndpointNature.INDEPENDENT, False)
@@ -145,8 +145,8 @@ def test_an_endpoint_that_draws_is_let_through(several, honoured, calls, cache):
     assert finding.advice == ""
 
 
-def test_how_it_is_asked():
-    """At temperature 1, with room for the letters and no more, each with its own seed, one number, two at once.
+def test_the_request_of_a_probe():
+    """It has temperature 1, room for the letters only, own seeds and one number, and two calls at once.
 
     A run's own limit is neither needed nor waited for: a slow server took 63 s for each call with room for 750 tokens.
     """
@@ -164,8 +164,8 @@ def test_how_it_is_asked():
 
 
 @pytest.mark.parametrize("cache", [None, *CACHES.values()], ids=lambda cache: cache and cache.name)
-def test_a_model_that_thinks_before_it_writes_is_not_accused(cache):
-    """Where all tokens of a probe go into thoughts nothing is found, unless marks or ids show copies."""
+def test_a_model_that_thinks_before_it_writes_passes(cache):
+    """If all tokens of a probe go into thoughts nothing is found, unless marks or ids show copies."""
     thinking = Gateway(always(""), cache)
     finding = found(thinking)
     if not (
@@ -177,7 +177,7 @@ def test_a_model_that_thinks_before_it_writes_is_not_accused(cache):
 
 
 def test_a_session_has_a_number_of_its_own():
-    """The same for the same seed and beginning, another one for another session or seed."""
+    """The number follows from the seed and the beginning, and differs between sessions and seeds."""
     assert nonce_of(1, 1e9) == nonce_of(1, 1e9)
     assert len({nonce_of(seed, 1e9 + session) for seed in range(50) for session in range(50)}) == 2500
     assert all(len(nonce_of(seed, 0.0)) == 12 for seed in range(50))
@@ -190,8 +190,8 @@ def test_a_session_has_a_number_of_its_own():
     "text", ["7", "", "I can only tell moves of a Towers of Hanoi.", '{"move": [1, 2]}', "a" * 32]
 )
 @pytest.mark.parametrize("several", ["own", "one", "refused"])
-def test_a_model_that_always_says_the_same_is_not_accused(text, several):
-    """Whatever it says that is no random letters, and however short."""
+def test_a_model_that_always_says_the_same_passes(text, several):
+    """It passes with any answer that is not random letters, however short."""
     finding = found(Gateway(always(text), several=several))
     assert (finding.nature, finding.fatal) == (EndpointNature.UNSURE, False)
 
@@ -199,7 +199,7 @@ def test_a_model_that_always_says_the_same_is_not_accused(text, several):
 @pytest.mark.parametrize(
     "text", ["abcdefghijklmnopqrstuvwxyzabcdef", "zyxwvutsrqponmlkjihgfedcba", "qwertyuiopasdfghjkl"]
 )
-def test_a_model_that_types_the_alphabet_is_not_accused(text):
+def test_a_model_that_types_the_alphabet_passes(text):
     """Small models write letters in order when they are asked for random ones."""
     assert found(Gateway(always(text))).nature is EndpointNature.UNSURE
 
@@ -207,9 +207,9 @@ def test_a_model_that_types_the_alphabet_is_not_accused(text):
 @pytest.mark.parametrize("names", ["own", "999", "constant", "long constant", "none"])
 @pytest.mark.parametrize("p", [0.5, 0.99, 1.0])
 def test_honest_short_answers_pass_thousands_of_times(p, names):
-    """4,500 sessions of models that mostly say `7`, next door, under any names: none is accused, no vote is lost.
+    """None of 4,500 sessions of models that mostly say `7`, with small latencies and any ids, is taken for a cache.
 
-    But for long names that are the same for all replies: that they mean nothing shows after twenty replies.
+    But for long ids that are the same for all replies: that they mean nothing shows after twenty replies.
     """
     draw = Random(3)
     makers = {
@@ -240,10 +240,10 @@ def test_honest_short_answers_pass_thousands_of_times(p, names):
     virtually(sessions())
 
 
-def test_a_reply_that_a_line_delivers_twice_is_no_cache():
-    """With 2 % of replies delivered twice, none of 1,000 endpoints is accused.
+def test_a_reply_delivered_twice_is_no_cache():
+    """With 2 % of replies delivered twice, none of 1,000 endpoints is taken for a cache.
 
-    It would take three of them in one trial, so that this has a false alarm for one seed of a hundred at most.
+    It would take three of them in one probe, so that this has a false alarm for one seed of a hundred at most.
     """
     draw = Random(4)
 
@@ -267,7 +267,7 @@ def test_a_reply_that_a_line_delivers_twice_is_no_cache():
 
 
 def test_marks_on_every_reply_mean_nothing():
-    """A server that counts no tokens marks new answers too: that is found, said, and known to the judge."""
+    """A server that counts no tokens marks new answers too: that is found, reported, and used by the detector."""
     gateway, copies = Gateway(), CopyDetector()
 
     async def ask(prompt, settings, n):
@@ -283,14 +283,14 @@ def test_marks_on_every_reply_mean_nothing():
 # endpoints that do not draw
 
 
-def test_a_model_that_minds_no_seed_is_found():
-    """The same letters for each seed: votes would be copies, cache or not."""
+def test_a_model_that_repeats_itself_for_other_seeds_is_found():
+    """The same letters for each seed mean that votes would be copies, with a cache or without."""
     finding = found(Gateway(unseeded))
     assert finding.nature is EndpointNature.REPEATING
 
 
 def test_a_model_that_has_one_answer_of_random_letters_is_found():
-    """Not even another request changes it."""
+    """Its letters are the same even for another request."""
     finding = found(Gateway(always("qjzkxwvmpfhgbtncrlydaoseuiqpmzkt")))
     assert finding.nature is EndpointNature.REPEATING
     assert "another request" in finding.sentence
@@ -311,7 +311,7 @@ def test_a_model_that_has_one_answer_of_random_letters_is_found():
 )
 @pytest.mark.parametrize("turn", [0, 1, 2])
 def test_failures_go_through(error, turn):
-    """They are raised to the caller, whichever call fails; and the other call does not stay in flight."""
+    """A failure of any call is raised to the caller, and the other call does not stay in flight."""
     gateway, done = Gateway(), []
 
     async def ask(prompt, settings, n):
@@ -330,7 +330,7 @@ def test_failures_go_through(error, turn):
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_request_that_is_called_invalid_is_a_finding(wrapped):
-    """Nothing is known of an endpoint that takes no such request, and nothing is held against it."""
+    """An endpoint that refuses the request is unknown, and nothing is held against it."""
     calls = []
 
     async def ask(prompt, settings, n):
@@ -346,8 +346,8 @@ def test_a_request_that_is_called_invalid_is_a_finding(wrapped):
     assert len(calls) <= MAX_CALLS
 
 
-def test_a_cancelled_trial_cancels_its_calls():
-    """Nothing stays in flight."""
+def test_a_cancelled_probe_cancels_its_calls():
+    """No call stays in flight."""
     cancelled = []
 
     async def ask(prompt, settings, n):
@@ -371,8 +371,8 @@ def test_a_cancelled_trial_cancels_its_calls():
 # what is heard
 
 
-def test_what_is_heard_is_told_to_the_judge():
-    """All samples, with how they were asked for: later ones are those whose call was sent after an answer."""
+def test_the_copy_detector_gets_the_samples_of_a_probe():
+    """It gets all samples with their calls: later ones are those whose call was sent after an answer."""
     finding = found(Gateway())
     assert [(sent.later, sent.together, known) for sent, _, known in finding.received] == [
         *[(False, 2, False)] * 2,
@@ -404,12 +404,12 @@ def test_what_is_heard_is_told_to_the_judge():
     ],
 )
 def test_what_looks_random(text, random):
-    """A run of at least 16 letters, not words, of at least 8 sorts, and mostly not in an order that hands know."""
+    """Random letters are a run of at least 16, of at least 8 kinds, mostly not in alphabetic or keyboard order."""
     assert looks_random(text) is random
 
 
 def test_random_letters_look_random():
-    """All of 20,000 seeded ones do: of 32 letters, fewer than 1 in 500,000 stand in such an order by chance."""
+    """All of 20,000 seeded ones do: fewer than 1 in 500,000 of 32 letters are in such an order by chance."""
     draw = Random(6)
     for _ in range(20_000):
         text = "".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=32))
@@ -417,7 +417,7 @@ def test_random_letters_look_random():
 
 
 def test_a_refusal_counts_as_no_answer():
-    """Filtered answers are empty and equal: nothing is held against the endpoint."""
+    """Filtered answers are empty and equal, and are not taken for copies."""
 
     async def ask(prompt, settings, n):
         return [Sample("", finish=Finish.REFUSED)] * n

@@ -1,4 +1,4 @@
-"""Trials with the run's own question: silent caches before models for one purpose, and whom they never accuse."""
+"""Probes with the run's own question: silent caches before special models, and which endpoints always pass."""
 
 import asyncio
 from random import Random
@@ -17,7 +17,7 @@ from virtual_time import virtually
 
 BASE = Settings(temperature=0.0, max_output_tokens=750, seed=5, step=0, slot=0)
 QUESTION = "What comes next? " * 40
-UNSURE = ProbeFinding(EndpointNature.UNSURE, "cannot be told")
+UNSURE = ProbeFinding(EndpointNature.UNSURE, "cannot be found")
 MOST_CALLS = 1 + 2 * ROUNDS
 
 
@@ -27,7 +27,7 @@ def found(gateway, nonce="123456789012"):
 
 
 class Engine(Gateway):
-    """An engine that keeps the prompts that it has read: only what stands behind their common beginning is read.
+    """An engine that keeps prompts it has read: it reads only what follows their common beginning.
 
     `read` and `write` are seconds a character of a prompt and an answer; calls vary by `spread`, log-normal.
     """
@@ -46,13 +46,13 @@ class Engine(Gateway):
 
     @staticmethod
     def common(one, other):
-        """How many characters two prompts begin with alike."""
+        """How many characters two prompts have in common at the start."""
         return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 @pytest.mark.parametrize("text", ["7", "", '{"move": [1, 2]}', "a" * 200])
-def test_a_silent_cache_before_a_model_for_one_purpose_is_found(text):
-    """With new names and copied usage, and nothing but equal answers: by its time, whatever the answer's length."""
+def test_a_silent_cache_before_a_special_model_is_found(text):
+    """With new ids, copied usage and equal answers it is found by its latency, for any length of the answer."""
     gateway = Gateway(always(text), FRESH)
     finding = found(gateway)
     assert (finding.nature, finding.fatal) == (EndpointNature.CACHED, True)
@@ -62,8 +62,8 @@ def test_a_silent_cache_before_a_model_for_one_purpose_is_found(text):
 
 
 @pytest.mark.parametrize("name", ["IGNORES_SEED", "MARKED", "FREE"])
-def test_what_a_cache_says_of_itself_is_enough_however_slow_it_is(name):
-    """Marks and ids need no difference in time."""
+def test_marks_and_ids_show_a_slow_cache(name):
+    """Marks and ids need no difference in latency."""
     finding = found(Gateway(always("7"), CACHES[name], latency=0.0))
     assert finding.nature is EndpointNature.CACHED
     assert "by marks or id" in finding.sentence
@@ -71,20 +71,20 @@ def test_what_a_cache_says_of_itself_is_enough_however_slow_it_is(name):
 
 @pytest.mark.parametrize("cache", [None, WHOLE_BODY, COALESCING], ids=["none", "whole body", "coalescing"])
 @pytest.mark.parametrize("text", ["7", '{"move": [1, 2]}'])
-def test_an_endpoint_that_draws_takes_three_calls(cache, text):
-    """A model that always says the same is let through; calls one after the other share nothing."""
+def test_an_endpoint_that_samples_takes_three_calls(cache, text):
+    """A model that always says the same passes, since sequential calls share nothing."""
     gateway = Gateway(always(text), cache)
     assert (found(gateway).nature, len(gateway.calls)) == (EndpointNature.UNSURE, 3)
 
 
-def test_an_answer_that_differs_ends_the_trial():
-    """An endpoint that gives another answer to the same question draws: two calls show it."""
+def test_an_answer_that_differs_ends_the_probe():
+    """A different answer to the same question shows that the endpoint samples: two calls suffice."""
     gateway = Gateway(lambda prompt, temperature, seed, index, limit: always(str(seed))(prompt, 1.0, seed, 0, limit))
     assert (found(gateway).nature, len(gateway.calls)) == (EndpointNature.INDEPENDENT, 2)
 
 
-def test_engines_that_keep_prompts_are_not_accused():
-    """They answer again without reading: never a cache, however slowly they read and however short the answer is."""
+def test_engines_that_keep_prompts_pass():
+    """They answer again without reading, and are not taken for a cache, for any reading speed and answer."""
     accused = []
     for text in ("7", '{"move": [1, 2]}', "a" * 100):
         for read in (0.0001, 0.001, 0.01, 0.1):
@@ -96,7 +96,7 @@ def test_engines_that_keep_prompts_are_not_accused():
 
 
 def test_a_cache_before_an_engine_that_keeps_prompts_is_found():
-    """What an engine need not read again does not hide the cache before it, where writing takes longer than a line."""
+    """It is found if writing the answer takes longer than a round trip."""
     missed = []
     for text in ("7", '{"move": [1, 2]}', "a" * 100):
         for read in (0.0001, 0.001, *([0.01] if len(text) > 10 else [])):
@@ -107,8 +107,8 @@ def test_a_cache_before_an_engine_that_keeps_prompts_is_found():
 
 
 @pytest.mark.parametrize("latency", ["log-normal", "exponential", "one in ten waits"])
-def test_chance_accuses_no_endpoint(latency):
-    """A thousand sessions of honest endpoints with wildly varying times: none is taken for a cache.
+def test_no_honest_endpoint_is_taken_for_a_cache(latency):
+    """In a thousand sessions with wildly varying latencies none is.
 
     Each is accused with a chance of 2e-5 at most, so that this fails for one seed of fifty.
     """
@@ -134,8 +134,8 @@ def test_chance_accuses_no_endpoint(latency):
     assert not any(finding.fatal for finding in virtually(sessions()))
 
 
-def test_what_is_heard_is_added_to_what_was_heard_before():
-    """The judge of the run learns from both trials; answers to new lines are new texts, asked later."""
+def test_the_copy_detector_gets_the_samples_of_both_probes():
+    """Answers to new questions are new texts, asked later."""
     gateway = Gateway(mostly(1.0), None)
 
     async def both():

@@ -1,6 +1,6 @@
-"""Trials for shared replies: gateways that coalesce requests before models for one purpose; whom they never accuse.
+"""Probes for shared replies: gateways that coalesce requests before special models, and which endpoints always pass.
 
-And whole runs, whose first question is asked spaced, and overlapping, before a sample may vote.
+Also whole runs, whose first question is asked in sequence, and overlapping, before a sample may vote.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ USUAL = 0.5
 
 
 async def probed(ask, usual=USUAL, nonce="123456789012"):
-    """What the trial finds where an answer to the question took so many seconds before."""
+    """The probe's finding if an answer to the question took so many seconds before."""
     received = ((SentCall(QUESTION), Sample("7", seconds=usual), False),)
     return await probe_shared(
         ask, QUESTION, nonce, BASE, ProbeFinding(EndpointNature.UNSURE, "unsure", received=received), LoopClock()
@@ -40,7 +40,7 @@ async def probed(ask, usual=USUAL, nonce="123456789012"):
 
 
 class Drawn:
-    """An endpoint that draws each answer, within `took()` seconds; what it sends comes at multiples of `tick`."""
+    """An endpoint that samples each answer, within `took()` seconds; replies are sent at multiples of `tick`."""
 
     def __init__(self, took, tick=0.0):
         self.took, self.tick, self.calls = took, tick, 0
@@ -56,8 +56,8 @@ class Drawn:
 
 
 @pytest.mark.parametrize("text", ["7", '{"move": [1, 2]}'])
-def test_a_gateway_that_shares_replies_under_way_is_found_before_a_model_for_one_purpose(text):
-    """Equal answers under names of their own, with the latency of an answer: they come at the same moment."""
+def test_a_gateway_that_shares_replies_in_flight_is_found(text):
+    """Equal answers with own ids and the latency of an answer come at the same moment."""
     gateway = Gateway(always(text), COALESCING, latency=USUAL)
     finding = virtually(probed(gateway.ask))
     assert (finding.nature, finding.fatal) == (EndpointNature.SHARED, True)
@@ -69,7 +69,7 @@ def test_a_gateway_that_shares_replies_under_way_is_found_before_a_model_for_one
 
 @pytest.mark.parametrize("cache", [None, WHOLE_BODY], ids=["none", "whole body"])
 def test_an_endpoint_that_answers_each_request_takes_three_calls(cache):
-    """The same question sent again gets an answer of its own: one round shows it, and the finding stays as it was."""
+    """The repeated question gets an answer of its own: one round shows it, and the finding stays."""
     gateway = Gateway(always("7"), cache, latency=USUAL)
     finding = virtually(probed(gateway.ask))
     assert (finding.nature, len(gateway.calls)) == (EndpointNature.UNSURE, 3)
@@ -77,7 +77,7 @@ def test_an_endpoint_that_answers_each_request_takes_three_calls(cache):
 
 
 def test_replies_that_come_at_once_and_differ_are_not_one():
-    """The texts have to be the same, too: a gateway that sends what it has together does not share it."""
+    """The texts must be equal too: a gateway that sends replies together does not share them."""
     gateway = Gateway(always("7"), COALESCING, latency=USUAL)
 
     async def ask(prompt, settings, n):
@@ -88,7 +88,7 @@ def test_replies_that_come_at_once_and_differ_are_not_one():
 
 
 def test_answers_that_come_too_fast_are_not_compared():
-    """No call is made where the jitter of this machine could decide."""
+    """No call is made if this machine's jitter could decide."""
     gateway = Gateway(always("7"), COALESCING)
     assert not virtually(probed(gateway.ask, 0.9 * MIN_ANSWER_SECONDS)).fatal
     assert gateway.calls == []
@@ -96,7 +96,7 @@ def test_answers_that_come_too_fast_are_not_compared():
 
 @pytest.mark.parametrize(("held_up", "found"), [(MAX_REPEATED_ROUNDS, True), (MAX_REPEATED_ROUNDS + 1, False)])
 def test_a_round_whose_calls_are_held_up_is_made_again(held_up, found):
-    """Where the second call is sent only after the first reply the round says nothing; so many are repeated."""
+    """A round whose second call is sent only after the first reply shows nothing, and is repeated."""
     gateway = Gateway(always("7"), COALESCING, latency=USUAL)
     calls = 0
 
@@ -122,8 +122,8 @@ LATENCIES = {
 
 
 @pytest.mark.parametrize("tick", [0.0, 2.0])
-def test_chance_accuses_no_endpoint(tick):
-    """1,000 sessions of honest endpoints, whatever their latencies are, and where replies are sent at ticks only.
+def test_no_honest_endpoint_is_taken_for_a_cache(tick):
+    """In 1,000 sessions with any latencies, also with replies sent at ticks only, none is.
 
     At ticks a quarter of the sessions would be accused without the third call of each round. Each session is accused
     with a chance of 1e-5 at most, and at ticks of 2.5e-4 at most in the worst case tried, mostly of a tenth of that.
@@ -141,7 +141,7 @@ def test_chance_accuses_no_endpoint(tick):
 
 
 class Gated:
-    """A gateway as the endpoint of a run; `asked` has prompt, start and end of each call that was answered."""
+    """A gateway as a run's endpoint; `asked` has prompt, start and end of each answered call."""
 
     name, account, paid, compact = "gated/m", "gated", True, False
 
@@ -163,7 +163,7 @@ class Gated:
 
 @pytest.mark.parametrize("cache", [FRESH, COALESCING], ids=lambda cache: cache.name)
 def test_a_run_asks_its_first_question_spaced_and_overlapping_before_anything_votes(cache):
-    """A silent cache stops it there, by a repeated request: one after the first reply, or one while that is due."""
+    """A silent cache stops the run by a repeated request, sent after the first reply or while it is due."""
     gated = Gated(cache)
     outcome, _ = ahead(Words(5), gated, K3)
     assert isinstance(outcome.error, VotesCopied)
@@ -173,8 +173,8 @@ def test_a_run_asks_its_first_question_spaced_and_overlapping_before_anything_vo
     assert came <= sent_again
 
 
-def test_a_run_on_an_endpoint_that_answers_each_request_goes_on():
-    """The trial takes six calls of the first question as a rule; the samples of its first step are sent at once."""
+def test_a_run_on_an_endpoint_that_answers_each_request_continues():
+    """The probe usually takes six calls of the first question; the samples of the first step are sent at once."""
     gated = Gated(None)
     outcome, _ = ahead(Words(5), gated, K3)
     assert outcome.at == ["a"] * 5
