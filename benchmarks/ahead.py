@@ -2,7 +2,7 @@
 
     python benchmarks/ahead.py [--steps N] [--p 1.0] [--in-flight 256]
 
-The chain guesses its own next choice, rightly on a set share of its steps; votes are right with probability p. Both
+The chain guesses its own next choice, correctly on a set share of its steps; votes are right with probability p. Both
 runs are real, waiting included. The sequential rate is measured over fewer steps, since each takes as long.
 Decisions are compared one by one, with their tallies: looking ahead must not change any.
 

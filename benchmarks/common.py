@@ -49,7 +49,7 @@ class Counter:
 
 
 class Instant:
-    """Answers at once and rightly; `paid` decides whether intents are made durable before each call."""
+    """Answers at once and correctly; `paid` decides whether intents are made durable before each call."""
 
     compact = False
     name = "instant"

@@ -3,8 +3,8 @@
     python benchmarks/growth.py [--most 20] [--p 0.99] [--target 0.95]
 
 For every length s the margin is k_min(p, s, target) of the paper (equation 14), the least that decides all s steps
-rightly with the target probability. The noise sampler, right with probability p, then runs the whole chain through the
-engine. Two things must hold: the votes a step are the exact expectation of the gambler's ruin (within 2 %), and no
+correctly with the target probability. The noise sampler, right with probability p, then runs the whole chain through
+the engine. Two things must hold: the votes a step are the exact expectation of the gambler's ruin (within 2 %), and no
 step is wrong. See the column `votes a step`: while s grows 4096-fold it grows about as ln s does, which is what makes
 a million steps affordable. `standard error` is the random variation of that figure; at 256 steps it is near 1 %, and
 at a p far below 0.99 more than the 2 %.

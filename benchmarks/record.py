@@ -298,7 +298,7 @@ def _foretold(report: dict[str, Any]) -> str:
     assert isinstance(planned, AheadBy)
     pilot = f"the pilot of {calibration.samples:,} samples that ships with the model"
     return f"""How probable was it? By {pilot}, k = {rule.k} decides
-all {job.steps:,} steps rightly with a probability of {chance:.2f}, if wrong votes agree with each other. For 95 %,
+all {job.steps:,} steps correctly with a probability of {chance:.2f}, if wrong votes agree with each other. For 95 %,
 `unerring plan --model embedded --steps {job.steps}` takes k = {planned.k}."""
 
 

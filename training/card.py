@@ -60,7 +60,7 @@ def figures(results: Mapping[str, Any]) -> str:
         stepwise(large["members"]),
         "A greedy answer is the likeliest continuation, token by token. A step is pathological if the right answer "
         "does not lead among the member's unflagged samples at temperature 1 (200 of each step in doubt), and silent "
-        "if all of them are flagged: no number of the member's votes decides such a step rightly.",
+        "if all of them are flagged: no number of the member's votes decides such a step correctly.",
         shared(large["shared_pathological"]),
         "#### Log-probability as a red flag",
         "Valid answers at temperature 1.0 whose mean token log-probability reaches the threshold, of all members:",

@@ -312,7 +312,7 @@ class Evaluation:
 
 
 def drafted(drafter: Drafter, steps: Sequence[Step]) -> dict[str, object]:
-    """Which of some steps the drafter does not draft rightly."""
+    """Which of some steps the drafter does not draft correctly."""
     tokenizer, wrong = drafter.tokenizer, []
     for at in range(0, len(steps), MAX_PASS_PROMPTS):
         some = steps[at : at + MAX_PASS_PROMPTS]

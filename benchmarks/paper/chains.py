@@ -89,7 +89,7 @@ def with_paths(ensemble: Ensemble, asked: Sequence[Question]) -> list[tuple[Vote
 
 
 def hardest(ensemble: Ensemble, repeats: range) -> Section:
-    """How often each rule, with votes of all three members, decides the record's hardest steps rightly."""
+    """How often each rule, with votes of all three members, decides the record's hardest steps correctly."""
     steps = [one["step"] for one in json.loads(RECORD.read_text(encoding="utf-8"))["report"]["hardest"]]
     asked = [question(Hanoi(DISKS), step) for step in steps]
     everyone, rows = with_paths(ensemble, asked), []

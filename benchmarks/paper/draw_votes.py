@@ -186,7 +186,7 @@ def chains(section: Section) -> Figure:
 
 
 def hardest(section: Section) -> Figure:
-    """How often each rule decides each of the hardest steps rightly."""
+    """How often each rule decides each of the hardest steps correctly."""
     figure, axes = plt.subplots(figsize=(WIDTH, 3.4))
     looks = [(VERMILION, "s", -0.25), (BLUE, "^", 0.0), (BLACK, "D", 0.25)]
     for row, (color, marker, shift) in zip(section["rows"], looks, strict=True):
@@ -198,6 +198,6 @@ def hardest(section: Section) -> Figure:
     axes.set_xticks(range(len(section["steps"])), labels=[f"{step:,}" for step in section["steps"]], rotation=30)
     axes.grid(visible=False, axis="x")
     axes.set_xlabel("step of the 20-disk run")
-    axes.set_ylabel("races decided rightly (%)")
+    axes.set_ylabel("races decided correctly (%)")
     figure.legend(loc="outside upper center", ncols=3)
     return figure

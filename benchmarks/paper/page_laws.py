@@ -23,9 +23,10 @@ def costs(section: Section) -> Part:
         title="What a million steps cost",
         text=(
             f"What {section['steps']:,} steps cost at a target of {percent(section['target'])}, from the paper's own "
-            "error rates: the margin k is its equation 14, the cost c s k / (v (2p - 1)) with v = 1. The table there "
-            f"prices the output; with {section['input_tokens']} tokens of input at the list price as well, all "
-            f"dollars come within {percent(furthest, 1)} of the paper's. A model that is always wrong has no k."
+            "error rates: k is from equation 14 of the paper, the cost is c s k / (v (2p - 1)) with v = 1. The "
+            f"paper's table has the price of output alone; with {section['input_tokens']} tokens of input at the list "
+            f"price as well, all dollars come within {percent(furthest, 1)} of the paper's. A model that is always "
+            "wrong has no k."
         ),
         paper="the k and the dollars in the table",
         verdict=AGREES if same and furthest <= WITHIN else DIFFERS,
@@ -42,7 +43,8 @@ def success(section: Section) -> Part:
         text=(
             "How probably a whole chain is right, by equation 13. Against its length the probability falls off a "
             "cliff, and each further vote of margin moves the cliff by a factor of p / (1 - p). To decide "
-            f"{section['steps']:,} steps with {percent(section['target'])}, it takes {listed(models)}."
+            f"{section['steps']:,} steps correctly with a probability of {percent(section['target'])}, it "
+            f"takes {listed(models)}."
         ),
         paper="the same law; nothing is measured here",
         verdict=AGREES,
@@ -78,8 +80,9 @@ def subtasks(section: Section) -> Part:
             "formulas; dots are races really held, on answers drawn step by step. If all wrong answers to a subtask "
             "agree, the formulas hold with p^m in place of p (races are within "
             f"{percent(furthest, 1)} of them, chance aside) and the cost runs away: at p = {low} a step costs "
-            f"{most['votes']:,.0f} at m = {most['m']}. If wrong answers scatter, it grows as p^-m: {growth:,.0f}-fold "
-            f"from m = {first['m']} to {last['m']}, and p^-m itself {pure:,.0f}-fold. Races are longer there than "
+            f"{most['votes']:,.0f} at m = {most['m']}. If wrong answers scatter, the cost of a step grows as p^-m: at "
+            f"p = {low} it is {growth:,.0f} times as high at m = {last['m']} as at m = {first['m']}, where the "
+            f"formula says {pure:,.0f}. Races are longer there than "
             "k / (p^(m-1) (2p-1)), because rivals are many."
         ),
         paper="the cost is exponential in the steps of a subtask, so m = 1 is best",

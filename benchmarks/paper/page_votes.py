@@ -146,10 +146,10 @@ def chains(section: Section, hardest: Section) -> Part:
         title="How far each chain gets",
         text=(
             f"The first wrong step of the {section['disks']}-disk run by each way of deciding, followed to step "
-            f"{section['cap']:,}. More votes of one member help little: it is wrong on the same steps again. What "
-            "tells the rules apart that vote over three members are rare steps: on the "
+            f"{section['cap']:,}. More votes of one member help little: it is wrong on the same steps again. "
+            "Rules that vote over three members differ on rare steps only: on the "
             f"{len(hardest['steps'])} that took most votes in the record run, raced {hardest['races']} times each, "
-            f"the chance to decide all of them rightly is {listed(success)}. A majority of a fixed number must "
+            f"the chance to decide all of them correctly is {listed(success)}. A majority of a fixed number must "
             "end where votes are close; an ahead-by-k race continues."
         ),
         paper="a chain derails after a few hundred steps at most; decided by voting, it does not",
@@ -157,7 +157,7 @@ def chains(section: Section, hardest: Section) -> Part:
         section="chains",
         figures=(
             ("chains", "First wrong step of each chain by way of deciding"),
-            ("hardest", "Share of races decided rightly on ten hard steps, by rule"),
+            ("hardest", "Share of races decided correctly on ten hard steps, by rule"),
         ),
         table=tuple(lines),
     )

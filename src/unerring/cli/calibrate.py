@@ -28,11 +28,11 @@ from unerring.cli.options import (
     guard_options,
     json_option,
     parameters,
-    pilot_request_options,
     process_options,
     spending_options,
 )
 from unerring.cli.progress import PilotProgress
+from unerring.cli.request_options import pilot_request_options
 from unerring.cli.text.plan import calibration_text, plan_text
 from unerring.core.planning.assumptions import Assumptions, measured_assumptions, stated_assumptions
 from unerring.core.planning.calibration import Calibration

@@ -33,9 +33,8 @@ from unerring.cli.exits import (
     unused,
     user_code_failed,
 )
-from unerring.cli.option_values import FILE, SEED, TOTAL
+from unerring.cli.option_values import AS_IN_FILE, FILE, SEED, TOTAL
 from unerring.cli.options import (
-    AS_IN_FILE,
     cap_options,
     escalation_options,
     file_argument,
@@ -45,11 +44,11 @@ from unerring.cli.options import (
     model_option,
     parameters,
     planning_options,
-    request_options_of_fork,
     require_option,
     set_option,
     spending_options_of_known_run,
 )
+from unerring.cli.request_options import request_options_of_fork
 from unerring.cli.text.doubtful import doubtful_text
 from unerring.cli.text.report import printable, report_text
 from unerring.core.reporting.summary import counted

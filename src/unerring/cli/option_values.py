@@ -62,6 +62,7 @@ SEED = Whole(-MAX_SEED, MAX_SEED)
 STEPS = Whole(1, MAX_TOTAL)
 TOTAL = Whole(0, MAX_TOTAL)
 COUNT = Whole(1, MAX_COUNT)
+AS_IN_FILE = "as in FILE"  # in help: the default of a setting that a journal keeps
 AT_ONCE = Whole(1, MAX_IN_FLIGHT)
 SECONDS = Number(0, MAX_SECONDS)
 SHARE = Number(0, 1)

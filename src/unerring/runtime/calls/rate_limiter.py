@@ -52,7 +52,7 @@ class RateLimiter:
         return paused
 
     def end(self) -> None:
-        """Free a call's slot, without counting its outcome."""
+        """End a call, without counting its outcome."""
         self.pacing.end()
         if self._queue:
             self._give_turns()
