@@ -196,3 +196,39 @@ def test_an_observer_sees_every_step():
 
     unerring.run(Doubling(), double, k=2, options=Options(observer=Watching()))
     assert seen == [(0, "2", (2,)), (1, "4", (2,)), (2, "8", (2,)), (3, "16", (2,))]
+
+
+def test_more_replies_than_votes_that_win_are_refused(tmp_path):
+    """`min_replies` above what the rule needs would change nothing, so it is refused in every door, with what fits."""
+    path = tmp_path / "run.db"
+    refused = r"`min_replies` 9 is more than the 3 votes that can decide a step \(ahead-by 3\): give at most 3"
+    for options in (Options(min_replies=9), Options(policy=Policy(AheadBy(3), min_replies=9))):
+        with pytest.raises(InputError, match=refused):
+            unerring.run(Doubling(), double, path, k=3, options=options)
+        assert list(tmp_path.iterdir()) == []
+    assert unerring.run(Doubling(), double, path, k=3, options=Options(min_replies=3, max_steps=4)).steps == 4
+    with pytest.raises(InputError, match=refused):
+        unerring.open(path).fork(2, tmp_path / "new.db", options=Options(min_replies=9))
+
+
+def test_bad_input_before_the_first_call_leaves_no_journal(tmp_path):
+    """The corrected command begins in the file of the same name; once a model was called, the journal stays."""
+    path = tmp_path / "run.db"
+    with pytest.raises(InputError, match="has no word for"):
+        unerring.run(Doubling(), "embedded", path, k=3)
+    assert list(tmp_path.iterdir()) == []
+    assert unerring.run(Doubling(), double, path, k=3).steps == 4
+
+
+def test_bad_input_after_the_first_call_keeps_the_journal(tmp_path):
+    """What was asked is paid for: it is not thrown away with the file."""
+    path = tmp_path / "run.db"
+
+    def refusing(prompt, settings):
+        if "1" not in prompt:
+            raise InputError("no such file")
+        return double(prompt, settings)
+
+    with pytest.raises(InputError, match="no such file"):
+        unerring.run(Doubling(), refusing, path, k=3)
+    assert unerring.report(path).steps == 1

@@ -25,7 +25,7 @@ Call: TypeAlias = Callable[[str, Settings], Answer | Awaitable[Answer]]
 
 
 class FunctionSampler:
-    """Calls `function(prompt)` or `function(prompt, settings)` once for each sample, all samples of a call at once.
+    """Calls `function(prompt)` or `function(prompt, settings)` once for each sample.
 
     The function may be async; a plain one runs in a thread. It returns the answer's text, or a whole `Sample`. For
     failures of the provider it raises `ProviderBusy` or `ProviderDown`, or passes on the exceptions of the usual SDKs
@@ -34,6 +34,7 @@ class FunctionSampler:
 
     paid = True
     compact = False
+    call_size = 1  # a budget of calls counts those of the function
 
     def __init__(self, function: Function) -> None:
         """Raises `InputError` for a function that takes neither (prompt) nor (prompt, settings)."""

@@ -11,6 +11,7 @@ from unerring.core.arguments import require_made
 from unerring.core.chain import Chain
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.numbers import require_whole
+from unerring.core.reporting.summary import counted
 from unerring.core.voting.canonical import Json, canonical
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
@@ -81,11 +82,20 @@ def policy_for_models(policy: Policy, sampler: Sampler, options: Options) -> Pol
     if reserves := reserves_of(sampler):
         policy = replace(policy, escalate_after=options.escalate_after)
         require_weighed(policy.rule, reserves)
-    if options.min_replies is not None:
-        return replace(policy, min_replies=options.min_replies)
-    if any(can_be_probed(one) for one in samplers_of(sampler)):
+    if options.min_replies is None and any(can_be_probed(one) for one in samplers_of(sampler)):
         return replace(policy, min_replies=max(policy.min_replies, ENDPOINT_MIN_REPLIES))
-    return policy
+    return with_min_replies(policy, options.min_replies)
+
+
+def with_min_replies(policy: Policy, min_replies: int | None) -> Policy:
+    """The policy with another least number of replies; raises `InputError` for more replies than votes that win."""
+    least, votes = min_replies or policy.min_replies, policy.rule.lacking(0, 0)
+    if least > max(votes, ENDPOINT_MIN_REPLIES):  # that many are always taken: they are what endpoints have
+        raise InputError(
+            f"`min_replies` {least:,} is more than the {counted(votes, 'vote')} that can decide a step "
+            f"({policy.rule.name}): give at most {votes:,}, or a larger margin `k`"
+        )
+    return replace(policy, min_replies=least)
 
 
 def _calibration_advice(chain: CheckedChain, model: Model) -> str:

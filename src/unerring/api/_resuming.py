@@ -9,7 +9,7 @@ from pathlib import Path
 from unerring.adapters.chat.fields import require_free_fields
 from unerring.adapters.permission import Permission
 from unerring.adapters.sqlite.writer import reopened
-from unerring.api._policy import ENDPOINT_MIN_REPLIES
+from unerring.api._policy import ENDPOINT_MIN_REPLIES, with_min_replies
 from unerring.api._session import (
     LiveRun,
     SessionModels,
@@ -176,6 +176,8 @@ def _require_higher_caps(policy: Policy, options: Options) -> None:
         new, old = getattr(options, name), getattr(policy, name)
         if new is not None and new < old:
             raise InputError(f"{name} can only be raised on resuming: it is {old}, and cannot become {new}")
+    if options.min_replies is not None:
+        with_min_replies(policy, options.min_replies)
 
 
 def _require_same_request(state: RunState, request: Request) -> None:

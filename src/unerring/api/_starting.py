@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from unerring.adapters.memory import MemoryJournal
+from unerring.adapters.sqlite.new_file import remove_journal
 from unerring.adapters.sqlite.reader import opening_entry
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api._policy import policy_for_models
@@ -70,7 +71,7 @@ async def start_run(new: NewRun, options: Options, stop: StopRequest) -> Result:
             return await resume_run(path, chain, new.model, _for_resuming(options), stop, models)
         chain.require_step(run.at)
         entries: list[Entry] = [opened, *allowance(models.sampler, options.budget, options.prices)]
-        with _new_journal(path) as journal:
+        with _new_journal(path, run) as journal:
             if path is not None:
                 note_begun(opened)
             for entry in entries:
@@ -142,10 +143,18 @@ def _run_differences(held: Opened, new: Opened) -> Iterator[str]:
 
 
 @contextmanager
-def _new_journal(path: Path | None) -> Iterator[Journal]:
-    """A new journal, in memory where there is no path; closed at the end."""
+def _new_journal(path: Path | None, run: LiveRun) -> Iterator[Journal]:
+    """A new journal, in memory where there is no path; closed at the end.
+
+    Where bad input ends the run before a model was called, the file is removed: the corrected command begins anew there.
+    """
     journal = MemoryJournal() if path is None else SqliteJournal.create(path)
     try:
         yield journal
+    except InputError:
+        journal.close()
+        if path is not None and not run.state.voters and not run.state.account.calls:
+            remove_journal(path)
+        raise
     finally:
         journal.close()

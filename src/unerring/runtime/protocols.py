@@ -14,7 +14,8 @@ class Sampler(Protocol):
     """What answers questions: a model endpoint, a model in this process, or a stand-in for one.
 
     A sampler that ignores a run's system message and further fields (`Settings.messages` and `extra`) says so with an
-    attribute `takes_request = False`; runs that have them refuse it.
+    attribute `takes_request = False`; runs that have them refuse it. One that is to be asked for a limited number of
+    samples a call says how many with an attribute `call_size`.
     """
 
     @property

@@ -53,6 +53,9 @@ class Sampling:
         self._refusals = Refusals(sampler, ledger, config)
         self._outcomes = OutcomeGuard(ledger, in_flight)
         self._size = CallSize()
+        for one in (*samplers_of(sampler), *config.substitutes.values()):
+            if (most := getattr(one, "call_size", None)) is not None:
+                self._size.limit(one.name, most)
 
     @property
     def latency(self) -> float | None:
