@@ -7,7 +7,9 @@ from doubling import Doubling, double, double_later
 from unerring import Budget, Options, Request
 from unerring.errors import BudgetSpent
 
-ALL_AT_ONCE = Request(temperature=1.0)  # without a first sample at temperature 0, whose answer the others would wait for
+ALL_AT_ONCE = Request(
+    temperature=1.0
+)  # without a first sample at temperature 0, whose answer the others would wait for
 
 
 @pytest.mark.parametrize("function", [double, double_later])

@@ -146,7 +146,7 @@ def _run_differences(held: Opened, new: Opened) -> Iterator[str]:
 def _new_journal(path: Path | None, run: LiveRun) -> Iterator[Journal]:
     """A new journal, in memory where there is no path; closed at the end.
 
-    Where bad input ends the run before a model was called, the file is removed: the corrected command begins anew there.
+    Where bad input ends the run before a model was called, the file is removed: the corrected command can begin there.
     """
     journal = MemoryJournal() if path is None else SqliteJournal.create(path)
     try:

@@ -20,7 +20,6 @@ from unerring.core.reporting.summary import (
     zero_errors_text,
 )
 from unerring.core.short_text import MAX_LINE_CHARS, shortened
-from unerring.core.voting.policy import policy_from
 from unerring.core.voting.redflag import CLEAR_FLAGS
 from unerring.errors import BEYOND_LENGTH
 
@@ -47,7 +46,7 @@ def _rule(policy: dict[str, Any]) -> str:
     text = f"{policy['rule']}; temperature {first:g}"
     if later != first:
         text += f" for the first sample of a step, {later:g} for the others"
-    replies = policy_from(policy).replies_to_win
+    replies = policy.get("min_replies", 1)
     return text if replies < 2 else f"{text}; a winner's votes come from at least {replies:,} replies"
 
 

@@ -1,7 +1,7 @@
 """The report of a run as JSON data, computed from its state and its committed steps."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from unerring.core.certificate.certificate import CertifiedRun, certificate_of
 from unerring.core.certificate.dissent_alarm import DissentWatch, watch_of
@@ -165,7 +165,7 @@ def report_of(state: RunState, series: RunSeries, full: bool = False) -> Report:
         model=opened.model,
         seed=opened.seed,
         software=opened.software,
-        policy=state.policy.to_json(),
+        policy=replace(state.policy, min_replies=state.policy.replies_to_win).to_json(),  # as it is applied
         request=state.request.to_json(),
         plan=opened.plan,
         status=status_of(state),
