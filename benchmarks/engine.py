@@ -3,7 +3,7 @@
     python benchmarks/engine.py [--steps N]
 
 All figures come from one run on one machine; compare the ratios. The sampler answers at once and free of charge, so
-that only the engine is measured: asyncio, red flags, canonical choices, races, folding, hashing, the durable journal.
+that only the engine is measured: asyncio, red flags, canonical choices, races, state, hashing, the durable journal.
 """
 
 import sys

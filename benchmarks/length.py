@@ -4,7 +4,7 @@
 
 The noise sampler runs the light chain with k = 3 and the durable journal, and is stopped before its end. The
 process's memory (resident set, /proc/self/statm) is read at every tenth of the run: the first tenth is warm-up, after
-that it should be constant. Then a new process resumes the journal: it reads, checks and folds every entry before it
+that it should be constant. Then a new process resumes the journal: it reads, checks and applies every entry before it
 decides the next step. The time until that step is committed is the most that a crash costs.
 
 With p = 0.99 and k = 3 about one step in a million is wrong, which does not matter here. Linux only, for /proc. The

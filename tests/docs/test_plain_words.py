@@ -8,11 +8,13 @@ ROOT = Path(__file__).parents[2]
 BANNED = {  # patterns of words, each with what to write instead; a final s is allowed for
     "anew": "again",
     "anybody": "any person, any process",
+    "bare loop": "plain loop",
     "became of": "the outcome of",
     "book": "accounting, ledger",
     "desk": "scheduler, accounting",
     "comes? to": "reaches, is, totals",
     "fate": "outcome",
+    "folded": "applied, computed from",
     "for good(?! voter)": "permanently",
     "front door": "public functions, what users call",
     "go on|goes on|went on": "continue",
@@ -27,11 +29,13 @@ BANNED = {  # patterns of words, each with what to write instead; a final s is a
     "next to no(?:ne|thing)?": "almost no",
     "out of form": "malformed, in the wrong format",
     "peace": "a pause",
+    "rightly": "correctly",
     "seat": "an assignment",
     "somebody": "a person, another process",
     "surroundings": "a configuration",
     "told": "output, message, reported",
     "tells? of": "reports, logs",
+    "tried out": "probed",
     "under way": "in flight (calls), in progress (a run)",
 }
 ALLOWED = {  # a file and a word that may stay in it, with the reason

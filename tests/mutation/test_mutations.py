@@ -27,7 +27,7 @@ WIDER = (
     *("tests/core", "tests/laws", "tests/contracts", "tests/runtime", "tests/processes", "tests/golden"),
     *(f"tests/adapters/sqlite/test_journal_{name}.py" for name in ("head", "damage", "seals", "places")),
     *(f"tests/api/test_{name}.py" for name in ("resuming", "running", "calibrating")),
-    "tests/api/journals/test_reviewing.py",
+    "tests/api/journals/test_review.py",
     *("tests/adapters/sqlite/test_sqlite_journal.py", "tests/cli/test_text.py"),
 )
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from pathlib import Path
 from unerring.adapters.memory import MemoryJournal
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api.budget import Budget, PriceTable, allowance
-from unerring.api.journals.history import folded
+from unerring.api.journals.history import applied
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Allowed, Opened, Resumed
 from unerring.core.journal.state import RunState
@@ -50,7 +50,7 @@ def pilot_ledger(
     try:
         if path is not None and path.exists():
             journal, kept = SqliteJournal.reopen(path)
-            for entry, _, _ in folded(path, kept, state):
+            for entry, _, _ in applied(path, kept, state):
                 config.known_replies.note(entry)
         first: Opened | Resumed = opening
         before = None

@@ -30,7 +30,7 @@ class LiveRun:
 
     chain: the process.
     at: the chain's state.
-    state: the folded entries.
+    state: the state computed from the entries.
     series: what was counted over the committed steps.
     known_replies: the ids of replies that this process received or read in journals; the latest where there are many.
     """

@@ -13,7 +13,20 @@ Decorator: TypeAlias = Callable[[Any], Any]
 HELP = "_click_default_help"  # the parameter of --help
 OPTION_GROUPS = {  # headings of --help, and the parameters under each in their order
     "What runs": (
-        *("settings", "given", "limit", "models", "journal", "max_steps", "samples", "out", "at", "steps", "seed"),
+        *(
+            "settings",
+            "given",
+            "limit",
+            "models",
+            "model",
+            "journal",
+            "max_steps",
+            "samples",
+            "out",
+            "at",
+            "steps",
+            "seed",
+        ),
         *("parse", "roles", "depth", "parts", "nodes", "disks", "process", "repair", "accept_changes"),
         "trust",
     ),

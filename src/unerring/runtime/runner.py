@@ -25,7 +25,7 @@ STEPS_PER_TURN = 8  # that a chain on an instant sampler takes before it yields 
 async def run_chain(
     chain: CheckedChain, sampler: Sampler, journal: Journal, run_state: RunState, at: Json, config: RunConfig
 ) -> Json:
-    """Run a chain to its end, from the state `at`, to which the entries folded into `run_state` have led.
+    """Run a chain to its end, from the state `at`, which the entries applied to `run_state` have reached.
 
     Returns the chain's last state. Raises `Stopped` where the run stops early, with everything decided so far in the
     journal. Errors of the user's own code are passed on after the journal is durable.

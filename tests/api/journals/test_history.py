@@ -1,4 +1,4 @@
-"""Steps, report and verification of a journal, and the errors for other files."""
+"""Steps and report of a journal, and the errors for other files."""
 
 import pytest
 
@@ -38,28 +38,6 @@ def test_the_report_of_a_stopped_run_says_why(tmp_path):
     told = unerring.report(stopped(tmp_path / "run.db"))
     assert (told["status"], told["steps"], told["length"]) == ("paused", 2, 4)
     assert told["stopped"]["kind"] == "step limit"
-
-
-def test_verify_judges_by_the_chains_own_verifier(tmp_path):
-    """A right run holds; one whose votes agreed on something wrong does not, and the step is named."""
-    unerring.run(Doubling(), double, tmp_path / "right.db", k=2)
-    found = unerring.verify(tmp_path / "right.db")
-    assert (found.problem, found.judged, found.finished, found.steps) == (None, True, True, 4)
-    unerring.run(Doubling(), lambda p, s: "7" if p == "Double 4." else double(p, s), tmp_path / "wrong.db", k=2)
-    assert unerring.verify(tmp_path / "wrong.db").problem == "step 2: 7 is not twice 4"
-
-
-def test_verify_says_when_nobody_judged(tmp_path):
-    """A chain that cannot be made again, or has no verifier, is checked for its hashes only."""
-
-    class Local(Doubling):
-        pass
-
-    unerring.run(Local(), double, tmp_path / "run.db", k=2)
-    found = unerring.verify(tmp_path / "run.db")
-    assert not found.judged
-    assert found.problem is None
-    assert "not judged" in found.notes[0]
 
 
 # --- the files themselves

@@ -15,8 +15,8 @@ from unerring.core.voting.step import MisplacedEntry
 from unerring.errors import InputError, JournalDamaged
 
 
-def folded(path: Path, entries: Iterable[Entry], state: RunState) -> Iterator[tuple[Entry, DecidedStep | None, Json]]:
-    """Fold entries into `state` one by one; yields each with the step it committed and its choice, if it did.
+def applied(path: Path, entries: Iterable[Entry], state: RunState) -> Iterator[tuple[Entry, DecidedStep | None, Json]]:
+    """Apply entries to `state` one by one; yields each with the step it committed and its choice, if it did.
 
     Raises `JournalDamaged` at an entry that cannot follow those before it.
     """
@@ -33,7 +33,7 @@ class History:
     """A journal that is read from its start.
 
     path: its file.
-    state: the entries read so far, folded.
+    state: the state computed from the entries read so far.
     series: what was counted over the steps read so far.
     """
 
@@ -56,7 +56,7 @@ class History:
 
     def steps(self) -> Iterator[DecidedStep]:
         """The committed steps in order. Raises `JournalDamaged` at the first entry that is bad or missing."""
-        for _, decided, _ in folded(self.path, self._reader.entries(), self.state):
+        for _, decided, _ in applied(self.path, self._reader.entries(), self.state):
             if decided is not None:
                 self.series.add(decided, self.state)
                 yield decided

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from unerring.adapters.sqlite.reader import JournalReader, without_entries
 from unerring.api.chains import make_chain, require_process, required_chain
-from unerring.api.journals.history import folded
+from unerring.api.journals.history import applied
 from unerring.api.journals.trust import permission_for
 from unerring.core.checked_chain import CheckedChain, GivenChain
 from unerring.core.journal.decided_step import DecidedStep
@@ -23,7 +23,7 @@ class ReplayedRun:
     given: the chain, or the name of one; None makes the one that the journal names.
     trust: whether to import code that only another person's journal names.
     parameters: those that replace the journal's where the chain is made here.
-    state: the folded entries.
+    state: the state computed from the entries.
     made: the chain; None before the first entry.
     at: the chain's state after the last committed step.
     changes: how the chain differs from the journal's, a sentence each; without the changes that a person accepted.
@@ -87,7 +87,7 @@ class ReplayedRun:
 
     def _replayed(self, entries: Iterable[Entry]) -> Generator[DecidedStep, None, Accepted | None]:
         """Read the entries once; returns the accepted change whose parameters the chain is to be made with."""
-        for entry, decided, choice in folded(self.path, self.incoming(entries), self.state):
+        for entry, decided, choice in applied(self.path, self.incoming(entries), self.state):
             if isinstance(entry, Opened):
                 self.begin(entry)
             elif self.made is None:
@@ -111,7 +111,7 @@ class ReplayedRun:
         return [accepted, *(entry for entry in rest if isinstance(entry, Accepted))][-1]
 
     def incoming(self, entries: Iterable[Entry]) -> Iterable[Entry]:
-        """The entries, before they are folded."""
+        """The entries, before they are applied to the state."""
         return entries
 
     def begin(self, opened: Opened) -> None:

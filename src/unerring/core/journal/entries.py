@@ -1,6 +1,6 @@
 """The entries of a journal: one class for each kind.
 
-A journal is an append-only list of entries. The state of a run is the fold of its entries
+A journal is an append-only list of entries. The state of a run is computed from its entries
 (`unerring.core.journal.state`); their bytes are made by `unerring.core.journal.codec`. The same in all entries:
 
 step: the number of the step, from 0.

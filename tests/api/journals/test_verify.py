@@ -1,0 +1,41 @@
+"""`verify` checks the hashes of a journal, its decisions and its choices."""
+
+import pytest
+
+import unerring
+from doubling import Doubling, double, stopped
+from unerring import InputError
+
+
+def test_verify_judges_by_the_chains_own_verifier(tmp_path):
+    """A right run holds; one whose votes agreed on something wrong does not, and the step is named."""
+    unerring.run(Doubling(), double, tmp_path / "right.db", k=2)
+    found = unerring.verify(tmp_path / "right.db")
+    assert (found.problem, found.judged, found.finished, found.steps) == (None, True, True, 4)
+    unerring.run(Doubling(), lambda p, s: "7" if p == "Double 4." else double(p, s), tmp_path / "wrong.db", k=2)
+    assert unerring.verify(tmp_path / "wrong.db").problem == "step 2: 7 is not twice 4"
+
+
+def test_verify_says_when_nobody_judged(tmp_path):
+    """A chain that cannot be made again, or has no verifier, is checked for its hashes only."""
+
+    class Local(Doubling):
+        pass
+
+    unerring.run(Local(), double, tmp_path / "run.db", k=2)
+    found = unerring.verify(tmp_path / "run.db")
+    assert not found.judged
+    assert found.problem is None
+    assert "not judged" in found.notes[0]
+
+
+def test_an_unfinished_run_is_verified_as_far_as_it_is(tmp_path):
+    """Nothing is wrong with a stopped run; the result says that it is not finished."""
+    found = unerring.verify(stopped(tmp_path / "run.db"))
+    assert (found.problem, found.judged, found.finished, found.steps) == (None, True, False, 2)
+
+
+def test_another_process_is_no_judge(tmp_path):
+    """A chain with another name than the run's process is refused."""
+    with pytest.raises(InputError, match="holds a run of doubling:Doubling, not of hanoi"):
+        unerring.verify(stopped(tmp_path / "run.db"), unerring.Hanoi(3))
