@@ -103,7 +103,7 @@ class Counting:
 
 
 @pytest.mark.parametrize("speculate", ["off", "leader"])
-def test_no_more_samples_are_under_way_than_allowed(speculate):
+def test_no_more_samples_are_in_flight_than_allowed(speculate):
     """`in_flight` holds for one step after the other as well, where a step wants more samples than that."""
     sampler = Counting()
     result = unerring.run(Doubling(3), sampler, k=5, options=Options(speculate=speculate, in_flight=2))

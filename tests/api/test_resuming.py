@@ -154,7 +154,7 @@ def test_a_raised_vote_cap_lets_an_undecided_step_go_on(tmp_path):
     assert [d.tally for d in unerring.steps(path)] == [(2,), (5, 3), (2,), (2,)]
 
 
-def test_a_raised_flag_cap_lets_a_flagged_step_go_on(tmp_path):
+def test_a_raised_flag_cap_lets_a_flagged_step_continue(tmp_path):
     """The same for a step whose samples were all flagged."""
     path = tmp_path / "run.db"
     with pytest.raises(StepUndecided):

@@ -1,4 +1,4 @@
-"""Errors in the midst of a run: the user's own are passed on as they are, and the journal can be resumed."""
+"""Errors during a run: the user's own are passed on unchanged, and the journal can be resumed."""
 
 from dataclasses import replace
 
@@ -50,7 +50,7 @@ PLACES = ["parse", "advance", "check", "subtask"]
 
 @pytest.mark.parametrize("where", PLACES)
 def test_an_error_of_the_users_own_stops_the_run_with_the_state_kept(where):
-    """Whatever method raises it, the very error is passed on, the journal says why, and nothing is flagged."""
+    """An error raised by any method is passed on itself, the journal says why, and nothing is flagged."""
     error = Mine("a bug of mine")
     outcome = run(failing(where, error), ScriptedSampler(SCRIPT, paid=False))
     assert outcome.error is error
@@ -61,15 +61,15 @@ def test_an_error_of_the_users_own_stops_the_run_with_the_state_kept(where):
 
 @pytest.mark.parametrize("where", PLACES)
 def test_a_run_continues_once_the_users_code_is_fixed(where):
-    """After an error of the user's own the journal resumes, with mended code, to the right end."""
+    """After an error in the user's code the journal is resumed with corrected code to the right end."""
     broken = run(failing(where, Mine("a bug of mine")), ScriptedSampler(SCRIPT))
-    mended = resume(Words(3), ScriptedSampler(SCRIPT), broken.entries)
-    assert mended.at == ["a", "b", "c"]
+    corrected = resume(Words(3), ScriptedSampler(SCRIPT), broken.entries)
+    assert corrected.at == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("policy", [K2, replace(K2, later_temperature=0.0)], ids=["two calls", "one call"])
 def test_an_error_of_the_users_own_keeps_its_context(policy):
-    """What the error was raised from, or in the course of, is still there for the traceback."""
+    """The error's cause and context are still there for the traceback."""
 
     def parse(text):
         try:
@@ -94,7 +94,7 @@ def test_an_exception_group_of_the_users_own_is_passed_on_whole(where):
 
 
 def test_a_bug_of_a_sampler_is_passed_on_as_it_is():
-    """What a sampler raises beside the provider's failures stops the run, resumable, and is no red flag."""
+    """An error of a sampler other than a provider's failure stops the run, resumable, and is no red flag."""
     error = Mine("bad request")
     outcome = run(Words(2), ScriptedSampler({0: ["a", "a"], 1: [error, "b", "b"]}))
     assert outcome.error is error
@@ -102,8 +102,8 @@ def test_a_bug_of_a_sampler_is_passed_on_as_it_is():
     assert resume(Words(2), ScriptedSampler({1: ["b", "b"]}), outcome.entries).at == ["a", "b"]
 
 
-def test_a_subtask_that_is_none_is_told_what_it_should_be():
-    """A chain that gives a question as plain text gets an error that says what subtask() returns."""
+def test_a_subtask_that_is_plain_text_is_an_error():
+    """A chain that returns plain text as its question gets an error that says what subtask() returns."""
 
     class Asking(Words):
         def subtask(self, state):
@@ -126,7 +126,7 @@ def test_a_red_flag_outside_parser_and_check_is_the_users_bug():
 
 
 def test_replies_that_came_with_one_that_breaks_the_parser_are_kept():
-    """Of a call whose first sample makes the parser raise, the others are journaled, and not paid for again."""
+    """If one sample of a call makes the parser raise, the others are journaled, and not paid for again."""
     policy = replace(K3, later_temperature=0.0)
     broken = run(failing("parse", Mine("a bug of mine")), ScriptedSampler(["b", "a", "a"]), policy)
     assert isinstance(broken.error, Mine)
@@ -137,7 +137,7 @@ def test_replies_that_came_with_one_that_breaks_the_parser_are_kept():
 
 
 def test_an_error_does_not_wait_for_a_provider_that_is_away():
-    """While another call of the round is being tried again and again, an error of the user's own ends the run."""
+    """If another call of the round is being retried, an error in the user's code still ends the run."""
 
     async def answer(slot, n):
         if slot:
@@ -152,7 +152,7 @@ def test_an_error_does_not_wait_for_a_provider_that_is_away():
 
 
 def test_a_failed_round_leaves_the_callers_stop_request_alone():
-    """That one call of a round failed is no request of the caller's to stop."""
+    """A failed call of one round does not set the caller's stop request."""
     stop = StopRequest()
 
     async def answer(slot, n):

@@ -1,4 +1,4 @@
-"""What a run commits to its journal, and that sessions which go on from the journal alone change nothing."""
+"""What a run commits to its journal, and that sessions which continue from the journal alone change nothing."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ from unerring.testing import FakeClock, MemoryJournal, NoisySampler, ScriptedSam
 
 
 def test_committed_entries_carry_the_digest_of_the_state_they_lead_to():
-    """Step i's commit names the state after i + 1 choices."""
+    """The commit of step i has the digest of the state after i + 1 choices."""
     outcome = run(Words(3), ScriptedSampler({0: ["a"] * 2, 1: ["b"] * 2, 2: ["c"] * 2}))
     digests = [digest_of(canonical(list("abc"[: i + 1]))) for i in range(3)]
     assert outcome.of(Committed) == [Committed(i, digest) for i, digest in enumerate(digests)]
@@ -30,7 +30,7 @@ def test_committed_entries_carry_the_digest_of_the_state_they_lead_to():
 
 
 def test_advance_is_given_exactly_the_canonical_choice():
-    """Whichever equal form the parser gave first, advance sees the canonical one, as it will after resuming."""
+    """Whichever equal form the parser returned, advance gets the canonical one, as after resuming."""
     given_to_advance = []
 
     class Keeping(Words):
@@ -51,7 +51,7 @@ def test_advance_is_given_exactly_the_canonical_choice():
 
 
 def test_the_same_choice_in_other_words_is_one_candidate():
-    """Texts that differ and parse to equal choices vote together, whatever the order of their keys."""
+    """Texts that parse to equal choices, in any order of keys, vote together."""
 
     def parse(text):
         return {"a": 1, "b": 2} if text.startswith("ab") else {"b": 2.0, "a": 1}
@@ -61,7 +61,7 @@ def test_the_same_choice_in_other_words_is_one_candidate():
 
 
 class Doubting(MemoryJournal):
-    """Folds every entry that it is given, read back from bytes, and compares with the runner's own state."""
+    """Folds every entry, read back from bytes, and compares with the runner's own state."""
 
     def __init__(self, live):
         super().__init__()
@@ -78,7 +78,7 @@ class Doubting(MemoryJournal):
 
 @pytest.mark.parametrize("paid", [True, False])
 def test_the_live_state_is_the_fold_of_the_journal_at_every_entry(paid):
-    """After each entry that is journaled, the runner's state equals that of the entries read back from bytes."""
+    """After each journaled entry the runner's state equals that of the entries read back from bytes."""
     live = RunState()
     journal = Doubting(live)
     script = [ProviderBusy("later"), "a", "!", "b", "a", "a", "a"]
@@ -87,8 +87,8 @@ def test_the_live_state_is_the_fold_of_the_journal_at_every_entry(paid):
     assert journal.compared == len(outcome.entries)
 
 
-def test_an_observer_hears_of_every_step_once_in_order():
-    """The observer gets each committed step with the state in which it is committed already."""
+def test_an_observer_gets_every_step_once_in_order():
+    """The observer gets each committed step with the state in which it is committed."""
     seen = []
 
     class Watching:
@@ -104,10 +104,10 @@ def test_an_observer_hears_of_every_step_once_in_order():
 
 
 def exported(entries):
-    """All of a journal that its run is accountable for: everything but when it was stopped and resumed.
+    """Everything in a journal except when it was stopped and resumed.
 
-    The text of a question is kept for people, and may come a call later where a crash came between.
-    How long calls took is measured of each session, so the last one's is not part of it.
+    The text of a question is kept for people, and may come a call later where a crash came between. How long calls
+    took is measured of each session, so the last one's is not part of it.
     """
     kept = [entry for entry in entries if type(entry).__name__ not in ("Resumed", "Paused", "Opened", "QuestionText")]
     return [replace(entry, latency=None) if isinstance(entry, Finished) else entry for entry in kept]
@@ -117,8 +117,8 @@ def through_noise(chain, p=0.75, v=0.8):
     return NoisySampler(chain.rehearse, p, v)
 
 
-def test_a_run_resumed_after_every_step_goes_on_identically():
-    """Stopping after each single step leaves the same entries as not stopping at all."""
+def test_a_run_resumed_after_every_step_is_identical():
+    """Stopping after each step leaves the same entries as not stopping at all."""
     chain = Words(12)
     whole = run(chain, through_noise(chain))
     part = run(chain, through_noise(chain), max_steps=1)
@@ -136,7 +136,7 @@ def test_a_run_resumed_after_every_step_goes_on_identically():
 @given(st.lists(st.integers(1, 12), max_size=6), st.integers(0, 3))
 @settings(max_examples=30, deadline=None)
 def test_no_split_into_sessions_changes_a_run(splits, margin):
-    """However a run is split into sessions of so many steps, its whole export is the same."""
+    """However a run is divided into sessions of so many steps, its whole export is the same."""
     chain, policy = Words(25), Policy(rule=AheadBy(margin + 1), flag_cap=50)
     whole = run(chain, through_noise(chain), policy)
     parts = run(chain, through_noise(chain), policy, max_steps=splits[0] if splits else None)
@@ -151,8 +151,8 @@ def test_no_split_into_sessions_changes_a_run(splits, margin):
 
 @given(st.data())
 @settings(max_examples=40, deadline=None)
-def test_a_journal_cut_anywhere_goes_on_to_the_same_end(data):
-    """From any number of leading entries, as a crash leaves them, the run ends in the same state and export."""
+def test_a_journal_cut_anywhere_continues_to_the_same_end(data):
+    """From any number of first entries, as a crash leaves them, the run ends in the same state and export."""
     chain = Words(8)
     whole = run(chain, through_noise(chain))
     cut = data.draw(st.integers(1, len(whole.entries) - 1))
@@ -162,7 +162,7 @@ def test_a_journal_cut_anywhere_goes_on_to_the_same_end(data):
 
 
 def test_a_run_that_was_at_its_end_needs_no_sample():
-    """A journal that lacks only its last entry is finished without asking anything."""
+    """A journal that lacks only its last entry is finished without a call."""
     whole = run(Words(2), ScriptedSampler(["a", "a"]))
     sampler = ScriptedSampler([])
     rest = resume(Words(2), sampler, whole.entries[:-1])
@@ -172,7 +172,7 @@ def test_a_run_that_was_at_its_end_needs_no_sample():
 
 
 def test_a_resumed_run_says_so_in_its_journal():
-    """Each session after the first begins with an entry of its own, at the time it began."""
+    """Each session after the first begins with an entry of its own, with its time."""
     first = run(Words(3), ScriptedSampler(["a", "a"]), max_steps=1)
     second = resume(Words(3), ScriptedSampler(["a", "a"]), first.entries, clock=FakeClock(50.0))
     assert second.of(Resumed) == [Resumed(0.0, None, None)]
@@ -181,7 +181,7 @@ def test_a_resumed_run_says_so_in_its_journal():
 
 
 def test_a_session_says_how_long_its_calls_took():
-    """The last entry of a session has the mean time of its calls, here of 1 s and 3 s, without failed tries."""
+    """The last entry of a session has the mean latency of its calls, here of 1 s and 3 s, without failed tries."""
     clock = FakeClock(50.0)
 
     async def answer(slot, n):
@@ -196,7 +196,7 @@ def test_a_session_says_how_long_its_calls_took():
 
 
 def test_intents_of_an_earlier_session_are_counted_as_unknown():
-    """Samples that were sent and never came back before a crash are reported, and asked for again."""
+    """Samples sent before a crash without a reply are reported, and asked for again."""
     whole = run(Words(1), ScriptedSampler(["a", "a"]))
     cut = [index for index, entry in enumerate(whole.entries) if isinstance(entry, Intent)][-1]
     rest = resume(Words(1), ScriptedSampler(["a", "a"]), whole.entries[: cut + 1])
@@ -208,14 +208,14 @@ def test_intents_of_an_earlier_session_are_counted_as_unknown():
 
 
 def test_a_chain_without_steps_is_finished_at_once():
-    """A chain whose start is its end gives its start back, and a journal that says so."""
+    """A chain whose start is its end returns its start, and its journal is finished."""
     outcome = run(Words(0), ScriptedSampler([]))
     assert outcome.at == []
     assert [type(entry) for entry in outcome.entries] == [Opened, Finished]
 
 
 def test_a_limit_of_all_the_steps_there_are_finishes_the_run():
-    """A run asked to do as many steps as its chain has ends as finished, not as stopped."""
+    """A run limited to the chain's number of steps ends as finished, not as stopped."""
     outcome = run(Words(3), ScriptedSampler(["a", "a"]), max_steps=3)
     assert outcome.error is None
     assert isinstance(outcome.entries[-1], Finished)

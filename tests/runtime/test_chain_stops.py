@@ -1,4 +1,4 @@
-"""What stops a run from outside: a request to stop, a cancellation, a provider that is gone permanently."""
+"""What stops a run from outside: a request to stop, a cancellation, a provider's lasting failure."""
 
 import asyncio
 
@@ -13,8 +13,8 @@ from unerring.runtime.config import StopRequest
 from unerring.testing import FakeClock, ScriptedSampler
 
 
-def test_a_stop_request_takes_in_the_samples_under_way():
-    """A run asked to stop while samples are out records them, pauses, and raises Interrupted."""
+def test_a_stop_request_receives_the_samples_in_flight():
+    """After a request to stop, samples in flight are recorded, the run pauses, and raises Interrupted."""
     stop = StopRequest()
 
     async def answer(slot, n):
@@ -30,7 +30,7 @@ def test_a_stop_request_takes_in_the_samples_under_way():
 
 
 def test_a_step_that_is_won_while_stopping_is_committed():
-    """Samples recorded after a stop request count: the step they decide is part of the chain."""
+    """Samples recorded after a stop request count: the step they decide is committed."""
     stop = StopRequest()
 
     async def answer(slot, n):
@@ -43,7 +43,7 @@ def test_a_step_that_is_won_while_stopping_is_committed():
 
 
 def test_a_stop_in_the_last_step_finishes_the_run():
-    """Where the samples in flight decide the last step, nothing is left to stop."""
+    """If the samples in flight decide the last step, the run is finished."""
     stop = StopRequest()
 
     async def answer(slot, n):
@@ -54,7 +54,7 @@ def test_a_stop_in_the_last_step_finishes_the_run():
 
 
 def test_a_stop_request_ends_the_wait_for_a_provider():
-    """A run asked to stop while its provider is away sends no further call, and says that it was interrupted."""
+    """A run that is to stop while its provider is away sends no further call, and says that it was interrupted."""
     stop = StopRequest()
 
     async def answer(slot, n):
@@ -67,8 +67,8 @@ def test_a_stop_request_ends_the_wait_for_a_provider():
     assert len(sampler.calls) == 1
 
 
-def test_a_stop_request_ends_a_wait_under_way():
-    """A run that is asked to stop in the middle of a long wait does not sleep on."""
+def test_a_stop_request_ends_a_wait_in_progress():
+    """A run that is to stop during a long wait does not wait for its end."""
     stop = StopRequest()
 
     class Endless(FakeClock):
@@ -87,8 +87,8 @@ def test_a_stop_request_ends_a_wait_under_way():
     assert said == "stopped by SIGTERM; the last failure: answers: overloaded"
 
 
-def test_a_stop_request_during_a_failure_takes_in_the_other_call():
-    """Where one call of a round waits for its provider, a stop request still takes in the samples of the other."""
+def test_a_stop_request_during_a_failure_receives_the_other_call():
+    """If one call of a round waits for its provider, a stop request still records the samples of the other."""
     stop = StopRequest()
 
     async def answer(slot, n):
@@ -104,7 +104,7 @@ def test_a_stop_request_during_a_failure_takes_in_the_other_call():
     assert outcome.votes == [(0, 1), (0, 2)]
 
 
-def test_the_first_reason_to_stop_is_the_one_told():
+def test_the_first_reason_to_stop_is_kept():
     """A second request does not replace the reason of the first."""
     stop = StopRequest()
     stop.ask("first")
@@ -114,7 +114,7 @@ def test_the_first_reason_to_stop_is_the_one_told():
 
 @pytest.mark.parametrize("paid", [True, False])
 def test_cancelling_leaves_a_journal_that_can_be_resumed(paid):
-    """A cancelled run notes it, passes the cancellation on, and goes on later from what it had."""
+    """A cancelled run notes it, passes the cancellation on, and can be resumed."""
 
     async def cancelled():
         asked = asyncio.Event()
@@ -142,7 +142,7 @@ def test_cancelling_leaves_a_journal_that_can_be_resumed(paid):
 
 
 def test_a_lasting_failure_of_the_provider_keeps_the_state():
-    """ProviderDown ends the run as ProviderGone, which names the reason; what was decided is kept."""
+    """ProviderDown ends the run as ProviderGone with the reason, and decided steps are kept."""
     script = {0: ["a", "a"], 1: [ProviderDown("no quota left")]}
     outcome = run(Words(2), ScriptedSampler(script))
     assert isinstance(outcome.error, ProviderGone)

@@ -1,4 +1,4 @@
-"""The pace of Python's garbage collector during a run."""
+"""The thresholds of Python's garbage collector during a run."""
 
 import gc
 
@@ -8,8 +8,8 @@ from unerring.runtime.signals import RAISED_THRESHOLD, run_stoppable
 
 
 @pytest.fixture(autouse=True)
-def pace():
-    """Whatever a test does to it, the collector's pace is afterwards as it was."""
+def thresholds():
+    """Restore the collector's thresholds after each test."""
     before = gc.get_threshold()
     yield
     gc.set_threshold(*before)
@@ -23,15 +23,15 @@ async def fails(stop):
     raise ZeroDivisionError
 
 
-def test_the_collector_looks_less_often_while_a_run_goes_on():
-    """Only the youngest generation's pace changes, and all is as before once the run is over."""
+def test_the_collector_runs_less_often_during_a_run():
+    """Only the youngest generation's threshold changes, and all are as before after the run."""
     gc.set_threshold(700, 11, 12)
     assert run_stoppable(inside) == (RAISED_THRESHOLD, 11, 12)
     assert gc.get_threshold() == (700, 11, 12)
 
 
-def test_it_is_as_before_after_a_failure_too():
-    """An exception changes nothing about that."""
+def test_thresholds_are_restored_after_a_failure():
+    """After an exception all thresholds are as before."""
     gc.set_threshold(700, 11, 12)
     with pytest.raises(ZeroDivisionError):
         run_stoppable(fails)
@@ -39,7 +39,7 @@ def test_it_is_as_before_after_a_failure_too():
 
 
 @pytest.mark.parametrize("threshold", [(0, 10, 10), (RAISED_THRESHOLD + 1, 5, 5)], ids=["never", "more seldom still"])
-def test_a_process_that_wants_it_still_less_often_has_it_so(threshold):
-    """The setting is the process's own, and a run only ever makes it calmer."""
+def test_a_higher_threshold_of_the_process_is_kept(threshold):
+    """A run never lowers a threshold that the process has set."""
     gc.set_threshold(*threshold)
     assert run_stoppable(inside) == threshold

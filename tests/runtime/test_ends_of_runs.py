@@ -22,7 +22,7 @@ SETTINGS = Settings(1.0, 40, 1, 0, 0)
 
 
 def left_over():
-    """Tasks on the running loop besides this one, after each had a turn to end in."""
+    """Tasks on the running loop other than this one, after each had a turn to end."""
     return asyncio.all_tasks() - {asyncio.current_task()}
 
 
@@ -48,7 +48,7 @@ def broken(text):
     ],
 )
 def test_no_paid_call_is_tried_again_while_a_run_stops(reason, kind, wait):
-    """Calls that come back as failures after a run has begun to stop are settled, and not sent once more."""
+    """Calls that fail after a run has begun to stop are settled, and not retried."""
     stop, journal = StopRequest(), Breaking()
     patience = Patience(first=1.0 if wait is None else 0.0, total=10_000.0)
 
@@ -115,7 +115,7 @@ class Breaking(MemoryJournal):
 
 
 class Held(MemoryJournal):
-    """A journal whose commit of the end of a run takes until it is let on."""
+    """A journal whose commit of the end of a run waits until the test releases it."""
 
     def __init__(self):
         super().__init__()
@@ -129,7 +129,7 @@ class Held(MemoryJournal):
 
 @each("speculation", [None, RIGHT], ids=lambda one: "ahead" if one else "one by one")
 def test_a_run_that_is_cancelled_while_its_end_is_committed_is_finished_and_not_paused(speculation):
-    """Nothing can follow the end of a run: the cancellation is passed on, and the journal reads as finished."""
+    """The cancellation is passed on, and the journal reads as finished, since nothing can follow the end."""
 
     async def main():
         journal = Held()
@@ -151,7 +151,7 @@ def test_a_run_that_is_cancelled_while_its_end_is_committed_is_finished_and_not_
 
 
 class Slack(MemoryJournal):
-    """A journal that makes entries durable only where a caller waits for it."""
+    """A journal that makes entries durable only if a caller waits for it."""
 
     def __init__(self):
         super().__init__()
@@ -172,7 +172,7 @@ class Slack(MemoryJournal):
 
 @each("speculation", [None, RIGHT], ids=lambda one: "ahead" if one else "one by one")
 def test_an_instant_sampler_waits_for_the_disk(monkeypatch, speculation):
-    """Samples that come faster than they can be made durable do not pile up in memory without a bound."""
+    """Samples that come faster than they can be made durable do not accumulate in memory without a bound."""
     monkeypatch.setattr(sampling, "MAX_PENDING_ENTRIES", 40)
     journal = Slack()
     outcome = asyncio.run(arun(Words(400), Says(always_a), K2, journal, speculation=speculation))
@@ -189,8 +189,8 @@ def test_an_instant_sampler_waits_for_the_disk(monkeypatch, speculation):
     [asyncio.CancelledError, ProviderDown("gone"), RuntimeError("a bug"), SystemExit(3), TypeError("no list")],
     ids=repr,
 )
-def test_however_a_call_ends_its_place_is_free_for_the_next(ends):
-    """300 calls to an account that end by an error or are cancelled hold none of its places: the next is answered."""
+def test_after_any_ending_a_calls_slot_is_free(ends):
+    """300 calls to an account that fail or are cancelled hold none of its slots: the next call is answered."""
 
     class Ending(Metered):
         failing = True
@@ -224,8 +224,8 @@ def test_however_a_call_ends_its_place_is_free_for_the_next(ends):
 # --- what is left in the loop
 
 
-def test_a_rate_limiter_that_nobody_waits_at_leaves_no_waker():
-    """Calls that gave up waiting for a provider's pause leave nothing that would wake up later in the user's loop."""
+def test_a_rate_limiter_without_waiting_calls_leaves_no_timer():
+    """Calls that stopped waiting for a provider's pause leave no timer in the user's loop."""
 
     async def main():
         limiter = RateLimiter(LoopClock(), Patience(), 4, 4)
@@ -244,8 +244,8 @@ def test_a_rate_limiter_that_nobody_waits_at_leaves_no_waker():
     assert virtually(main()) == set()
 
 
-def test_a_rate_limiter_wakes_those_who_come_after_all_had_given_up():
-    """A rate limiter whose waker was ended with its last caller makes another one for the next."""
+def test_a_rate_limiter_wakes_calls_that_come_after_all_were_cancelled():
+    """A rate limiter whose timer ended with its last caller makes another one for the next."""
 
     async def main():
         limiter = RateLimiter(LoopClock(), Patience(), 4, 4)
@@ -260,8 +260,8 @@ def test_a_rate_limiter_wakes_those_who_come_after_all_had_given_up():
     assert 50.0 <= virtually(main()) < 61.0
 
 
-def test_a_wait_that_a_stop_ended_leaves_no_sleeper():
-    """A wait for the next try that is ended, by a stop or by cancelling, does not sleep on in the loop."""
+def test_a_wait_that_a_stop_ended_leaves_no_timer():
+    """A wait for the next try that is ended, by a stop or by cancelling, leaves no timer in the loop."""
 
     async def main():
         stop = StopRequest()
@@ -279,7 +279,7 @@ def test_a_wait_that_a_stop_ended_leaves_no_sleeper():
 @each("speculation", [None, RIGHT], ids=lambda one: "ahead" if one else "one by one")
 @each("end", ["done", "stopped", "cancelled", "provider gone", "rate limited", "bug"])
 def test_a_run_leaves_no_task_in_the_users_loop(end, speculation):
-    """However a run on an endpoint ends, all that it began has ended with it: the loop is the user's."""
+    """However a run on an endpoint ends, all tasks that it started have ended."""
 
     class Busy(Metered):
         async def sample(self, prompt, settings, n):

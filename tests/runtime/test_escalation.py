@@ -1,4 +1,4 @@
-"""Steps that go to another model after some rounds, questions in several wordings: who is asked what, by number."""
+"""Steps that reserves answer after some rounds, and questions in several wordings: who is asked what, by number."""
 
 from collections import Counter
 from dataclasses import replace
@@ -23,7 +23,7 @@ from unerring.runtime.ensemble import Ensemble, member_for, reserves_of, turns_b
 
 
 class Speaks:
-    """A sampler that says what `answer(step, slot)` gives, and keeps the step, number and prompt of each sample."""
+    """A sampler that answers `answer(step, slot)`, and keeps step, number and prompt of each sample."""
 
     compact = False
 
@@ -55,7 +55,7 @@ class Worded(Words):
 
 
 def torn(at=0, paid=False):
-    """Two members that disagree on one step, and a reserve that sides with the first."""
+    """Two members that disagree on one step, and a reserve that agrees with the first."""
     one = Speaks("one", "a", paid)
     other = Speaks("other", lambda step, slot: "b" if step == at else "a", paid)
     return one, other, Speaks("reserve", "a", paid)
@@ -68,7 +68,7 @@ AFTER_TWO = replace(K2, escalate_after=2)
 
 
 def test_a_reserve_answers_once_the_rounds_before_it_are_over():
-    """Two rounds of the members, from the third on the reserve alone; steps that members settle never get there."""
+    """After two rounds of the members the reserve alone answers; steps that members decide never get there."""
     one, other, reserve = torn(at=1)
     outcome = run(Words(3), Ensemble([one, other], [reserve]), AFTER_TWO)
     assert outcome.at == ["a", "a", "a"]
@@ -79,7 +79,7 @@ def test_a_reserve_answers_once_the_rounds_before_it_are_over():
 
 
 def test_without_a_number_of_rounds_a_reserve_is_never_asked():
-    """A panel may have a reserve that nothing calls for: members go on until the step is decided or at its cap."""
+    """A panel may have a reserve that is not used: members continue until the step is decided or at its cap."""
     one, other, reserve = torn()
     outcome = run(Words(1), Ensemble([one, other], [reserve]), replace(K2, vote_cap=8))
     assert isinstance(outcome.error, StepUndecided)
@@ -87,7 +87,7 @@ def test_without_a_number_of_rounds_a_reserve_is_never_asked():
 
 
 def test_flagged_rounds_count_as_rounds():
-    """Members whose samples are all flagged could not settle the step either."""
+    """Rounds in which all samples are flagged count before a reserve is asked."""
     reserve = Speaks("reserve", "a")
     outcome = run(Words(1), Ensemble([Speaks("mute", "!")], [reserve]), replace(K1, escalate_after=3))
     assert outcome.at == ["a"]
@@ -96,7 +96,7 @@ def test_flagged_rounds_count_as_rounds():
 
 
 def test_a_step_that_the_reserve_cannot_settle_stays_undecided():
-    """Votes of members and reserve together meet the cap: the run stops, and nothing is elected."""
+    """If votes of members and reserve together reach the cap, the run stops and nothing is elected."""
     one, other, _ = torn()
     reserve = Speaks("reserve", lambda step, slot: "ab"[slot % 2])
     outcome = run(Words(1), Ensemble([one, other], [reserve]), replace(AFTER_TWO, vote_cap=10))
@@ -107,7 +107,7 @@ def test_a_step_that_the_reserve_cannot_settle_stays_undecided():
 
 
 def test_several_reserves_take_turns():
-    """By the sample's number, as members do."""
+    """They take turns by the sample's number, as members do."""
     one, other, first = torn()
     second = Speaks("second", "b")
     run(Words(1), Ensemble([one, other], [first, second]), replace(AFTER_TWO, vote_cap=12))
@@ -115,8 +115,8 @@ def test_several_reserves_take_turns():
     assert {slot % 2 for _, slot in second.slots} == {1}
 
 
-def test_samples_drawn_anew_begin_with_the_members():
-    """What a person had drawn again is a new race: its first rounds are the members', by further numbers."""
+def test_redrawn_samples_begin_with_the_members():
+    """A redraw is a new race: its first rounds are the members', with further numbers."""
     one, other, reserve = torn()
     reserve._answer = lambda step, slot: "ab"[slot % 2]
     panel = Ensemble([one, other], [reserve])
@@ -150,7 +150,7 @@ def test_a_substitute_draws_all_samples_of_its_step():
 
 
 def test_every_member_meets_every_wording_in_turn():
-    """Sample i is asked by turns of all members: three wordings and two members go round once in six samples."""
+    """Three wordings and two members rotate once in six samples, by number."""
     members = [Speaks("one", lambda step, slot: f"{slot}"), Speaks("other", lambda step, slot: f"{slot}")]
     run(Worded(1), Ensemble(members), replace(K2, vote_cap=12))
     wordings = ["word 0", "word 0, please", "kindly: word 0"]
@@ -173,7 +173,7 @@ def test_members_and_their_wordings_are_voters_of_their_own():
 
 
 class Turning:
-    """A sampler behind which several take turns, as the embedded model's members do."""
+    """A sampler of several that take turns, like the embedded model's members."""
 
     compact = paid = False
 
@@ -191,7 +191,7 @@ samplers = st.lists(st.integers(1, 3), min_size=1, max_size=4)
 @given(samplers, st.lists(st.integers(1, 3), max_size=3), st.integers(1, 4), st.booleans())
 @settings(max_examples=200, deadline=None)
 def test_no_common_factor_keeps_a_member_from_a_wording(members, reserves, wordings, escalated):
-    """Whatever their numbers, all members are asked in every wording equally often, members within members too."""
+    """For any numbers, all members are asked in every wording equally often, also members within members."""
     panel = Ensemble(
         [Turning(f"m{number}", rotation) for number, rotation in enumerate(members)],
         [Turning(f"r{number}", rotation) for number, rotation in enumerate(reserves)],
@@ -212,7 +212,7 @@ def test_no_common_factor_keeps_a_member_from_a_wording(members, reserves, wordi
 
 
 class Seeded(Speaks):
-    """A sampler whose answers follow from its name, the question and the sample's number, as a seeded model's do."""
+    """A sampler whose answers follow from its name, the question and the sample's number, like a seeded model's."""
 
     def __init__(self, name, seed, right, paid=False):
         super().__init__(name, "", paid)
@@ -230,7 +230,7 @@ class Seeded(Speaks):
 
 
 def votes_of(entries):
-    """Of each committed step: who said what, by the numbers of its samples."""
+    """For each committed step the voters and their votes, by sample number."""
     state, found = RunState(), []
     for entry in entries:
         decided = state.apply(entry)
@@ -245,7 +245,7 @@ def votes_of(entries):
 @given(st.integers(0, 10**6), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
 @settings(max_examples=20, deadline=None)
 def test_a_run_that_was_killed_at_any_entry_draws_the_same_votes(speculation, paid, seed, members, reserves, after):
-    """Resumed from every prefix of its journal, a run with reserves and wordings is the uninterrupted one."""
+    """Resumed from every prefix of its journal, a run with reserves and wordings equals the uninterrupted one."""
     policy = Policy(AheadBy(3), vote_cap=200, flag_cap=50, escalate_after=after)
 
     def panel():
@@ -268,7 +268,7 @@ def test_a_run_that_was_killed_at_any_entry_draws_the_same_votes(speculation, pa
 @given(st.integers(0, 10**6))
 @settings(max_examples=20, deadline=None)
 def test_a_redraw_that_was_killed_at_any_entry_draws_the_same_votes(paid, seed):
-    """A step that a person had drawn again from another model is so, too, if the run is killed and goes on again."""
+    """A step redrawn from another model has the same votes if the run is killed and resumed again."""
     policy = Policy(AheadBy(2), vote_cap=4, flag_cap=1)
 
     def going(before):
@@ -289,7 +289,7 @@ def test_a_redraw_that_was_killed_at_any_entry_draws_the_same_votes(paid, seed):
 
 
 def test_the_runs_of_that_law_reach_the_reserve():
-    """Under the seeds of the law reserves are asked now and then, in wordings beyond the first."""
+    """With the seeds of that law, reserves are sometimes asked, in wordings beyond the first."""
     reached = Counter()
     for seed in range(30):
         policy = Policy(AheadBy(3), vote_cap=200, flag_cap=50, escalate_after=1)

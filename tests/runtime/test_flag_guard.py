@@ -30,7 +30,7 @@ def fenced(prompt, temperature=0.0, seed=0, index=0, limit=0):
 
 
 def test_three_hundred_rows_of_flags_cost_a_few_samples(tmp_path):
-    """All replies fenced: the run stops at what was in flight by then, shows one, and says which reader takes it."""
+    """With all replies fenced, the run stops after the samples then in flight, and names the parser that reads it."""
     path = tmp_path / "run.db"
     with serving(models={"m": fenced}) as server:
         spec = f"openai/m@{server.url}"
@@ -46,25 +46,25 @@ def test_three_hundred_rows_of_flags_cost_a_few_samples(tmp_path):
         assert total(path) - drawn < 150
 
 
-def test_one_step_after_the_other_stops_alike_and_may_go_on():
-    """Without looking ahead 16 samples are enough; once the model is mended the same journal goes on to its end."""
+def test_without_speculation_a_flagged_run_stops_alike_and_continues():
+    """Without speculation 16 samples suffice; once the model is corrected the same journal continues to its end."""
     outcome = run(Words(2), Says(lambda prompt, step, slot: "!no"), K3)
     assert isinstance(outcome.error, SamplesFlagged)
     assert outcome.folded.samples < MIN_FLAGS_WITHOUT_VOTE + 3
     assert "malformed on purpose" in str(outcome.error)
-    mended = resume(Words(2), Says(lambda prompt, step, slot: "yes"), list(outcome.journal.entries()))
-    assert mended.at == ["yes", "yes"]
+    corrected = resume(Words(2), Says(lambda prompt, step, slot: "yes"), list(outcome.journal.entries()))
+    assert corrected.at == ["yes", "yes"]
 
 
-def test_a_setting_lets_a_run_go_on_to_its_caps(tmp_path):
-    """With flagged=1 the step is undecided at its cap of flags, and its message has the reason and a reply as well."""
+def test_a_setting_lets_a_run_continue_to_its_caps(tmp_path):
+    """With flagged=1 the step is undecided at its flag cap, and its message has the reason and a reply as well."""
     options = Options(guards=Guards(flagged=1.0), speculate="off")
     with pytest.raises(StepUndecided, match=r"0 votes.*60 flagged samples: .*not JSON.*one reply: .*lenient_json"):
         unerring.run(Rows(1), lambda prompt: fenced(prompt).text, tmp_path / "run.db", k=3, options=options)
 
 
-def test_what_a_reply_has_instead_of_an_answer_is_told_and_kept(tmp_path):
-    """An empty text with reasoning beside it, cut off at its limit: the flag's reason in the journal says both."""
+def test_what_a_reply_has_instead_of_an_answer_is_reported_and_kept(tmp_path):
+    """For an empty text with reasoning, cut off at its limit, the flag's reason in the journal says both."""
     thoughts = Sample("", Usage(9, 750), Finish.LENGTH, note=NOTE_REASONING)
 
     async def thinking(prompt, settings):
@@ -78,7 +78,7 @@ def test_what_a_reply_has_instead_of_an_answer_is_told_and_kept(tmp_path):
 
 
 def test_a_check_that_rejects_all_is_named():
-    """The reason that the process's own check gives is shown."""
+    """The reason of the process's own check is shown."""
 
     class Checked(Words):
         def check(self, state, choice):
@@ -89,8 +89,8 @@ def test_a_check_that_rejects_all_is_named():
     assert "not among the labels" in str(outcome.error)
 
 
-def test_an_ensemble_with_a_dead_member_ends_and_names_it(tmp_path):
-    """One of three models gives nothing but flags: the other two decide every step, and a line says who is silent."""
+def test_an_ensemble_with_an_always_flagged_member_ends_and_names_it(tmp_path):
+    """If one of three models gives only flags, the other two decide every step, and a line names the third."""
     lines = []
 
     class Watching:
@@ -118,7 +118,7 @@ def test_an_ensemble_with_a_dead_member_ends_and_names_it(tmp_path):
 
 
 def test_a_calibration_stops_alike(tmp_path):
-    """A pilot of a model that is always flagged stops after a few samples, and the same call goes on."""
+    """A pilot of a model that is always flagged stops after a few samples, and the same call continues it."""
     asked = []
 
     async def flagged(prompt, settings):

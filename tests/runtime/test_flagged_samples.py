@@ -1,4 +1,4 @@
-"""Which samples are flagged and for what, and which faults are the user's bug and flag nothing."""
+"""Which samples are flagged and why, and which faults are the user's bug and flag nothing."""
 
 import pytest
 
@@ -12,8 +12,8 @@ from unerring.core.voting.sample import Finish, Sample, Usage
 from unerring.testing import ScriptedSampler
 
 
-def test_flagged_samples_are_drawn_anew_and_never_vote():
-    """Each flagged sample costs one more draw; none of them is in the tally."""
+def test_flagged_samples_are_drawn_again_and_never_vote():
+    """Each flagged sample costs one more draw, and is not in the tally."""
     sampler = ScriptedSampler(["!", "a", "!", "!", "a"])
     outcome = run(Words(1), sampler, K2)
     assert outcome.decided[0].tally == (2,)
@@ -22,7 +22,7 @@ def test_flagged_samples_are_drawn_anew_and_never_vote():
 
 
 def test_a_flagged_sample_is_not_drawn_again_unchanged_at_temperature_0():
-    """With 0 for all samples those after a flagged round are drawn at a higher one, a resumed run's at the same."""
+    """At temperature 0 samples after a flagged round are drawn at a higher one, in a resumed run at the same."""
     cold = Policy(AheadBy(2), later_temperature=0.0)
     script = ["!", "a", "!", "!", "a", "a"]
     whole, sampler = Words(1), ScriptedSampler(script)
@@ -54,8 +54,8 @@ class Checked(Words):
 
 
 @pytest.mark.parametrize(("sample", "kind"), SCREENED, ids=[kind.name for _, kind in SCREENED])
-def test_every_cause_of_a_red_flag_is_kept_apart(sample, kind):
-    """A sample is flagged for what is wrong with it, is journaled with that cause, and does not vote."""
+def test_every_cause_of_a_red_flag_is_recorded(sample, kind):
+    """A flagged sample is journaled with its cause, and does not vote."""
     policy = Policy(rule=AheadBy(1), flags=FlagRules(max_output_tokens=50, min_logprob=-0.5))
     outcome = run(Checked(1), ScriptedSampler([sample, "fine"]), policy)
     assert outcome.flags == [kind]
@@ -66,13 +66,13 @@ def test_every_cause_of_a_red_flag_is_kept_apart(sample, kind):
     "sample", [Sample("a", Usage(3, 50)), Sample("a", logprob=-0.5), Sample("a", Usage(9999, 1)), Sample("")]
 )
 def test_a_sample_at_its_limits_votes(sample):
-    """Exactly the longest answer allowed, or exactly the least probable, is no red flag; nor is an empty text."""
+    """The longest allowed answer and the least probable allowed one vote; so does an empty text."""
     policy = Policy(rule=AheadBy(1), flags=FlagRules(max_output_tokens=50, min_logprob=-0.5))
     assert run(Words(1), ScriptedSampler([sample]), policy).flags == []
 
 
 def test_a_red_flag_may_also_be_raised_by_check():
-    """A check that raises its RedFlag rejects the answer just as one that returns it."""
+    """A check that raises a RedFlag rejects the answer like one that returns it."""
 
     class Raising(Words):
         def check(self, state, choice):
@@ -85,7 +85,7 @@ def test_a_red_flag_may_also_be_raised_by_check():
 
 
 def test_a_parser_may_say_what_kind_its_red_flag_is():
-    """The kind given to a RedFlag that a parser raises is the kind that is counted."""
+    """The kind of a RedFlag that a parser raises is the kind that is counted."""
 
     def parse(text):
         if text == "long":
@@ -96,7 +96,7 @@ def test_a_parser_may_say_what_kind_its_red_flag_is():
 
 
 def test_check_sees_the_state_and_the_canonical_choice():
-    """A check judges what would be carried forward, in the form in which it would be."""
+    """A check gets the state and the choice in its canonical form."""
     seen = []
 
     class Seeing(Words):
@@ -119,8 +119,8 @@ NO_TEXT = {
 
 
 @pytest.mark.parametrize("value", NO_TEXT.values(), ids=NO_TEXT)
-def test_what_json_cannot_say_is_a_red_flag(value):
-    """NaN, infinities and lone surrogates, which a model can put into its answer, flag the sample."""
+def test_values_that_json_lacks_are_a_red_flag(value):
+    """NaN, infinities and lone surrogates in a model's answer flag the sample."""
 
     def parse(text):
         return value if text == "odd" else text
@@ -130,8 +130,8 @@ def test_what_json_cannot_say_is_a_red_flag(value):
     assert outcome.flags == [FlagKind.MALFORMED]
 
 
-def test_an_answer_nested_without_end_is_a_red_flag():
-    """A model's answer that is nested too deeply to be compared does not vote and does not end the run."""
+def test_a_deeply_nested_answer_is_a_red_flag():
+    """An answer nested too deeply to be compared does not vote and does not end the run."""
 
     def parse(text):
         value = text
@@ -149,7 +149,7 @@ FOREIGN = {"a set": {1, 2}, "bytes": b"a", "an object": object(), "a key that is
 
 @pytest.mark.parametrize("value", FOREIGN.values(), ids=FOREIGN)
 def test_a_parser_that_gives_no_json_is_the_users_bug(value):
-    """No model can answer with a set: a parser that returns one stops the run instead of flagging every sample."""
+    """A parser that returns a set stops the run instead of flagging every sample."""
     outcome = run(Words(1, lambda _: value), ScriptedSampler(["a"] * 9), K1)
     assert isinstance(outcome.error, TypeError)
     assert outcome.flags == []
@@ -157,16 +157,16 @@ def test_a_parser_that_gives_no_json_is_the_users_bug(value):
 
 
 @pytest.mark.parametrize("text", ["!\udfff", "!\ud800 ", "!\x00\x1b[31m"])
-def test_a_text_that_is_no_text_is_kept_as_it_came(text):
-    """A reply that is no valid text is journaled as received, and comes back so from the journal's bytes."""
+def test_an_invalid_text_is_kept_as_received(text):
+    """A reply that is no valid text is journaled as received, and read back so from the journal's bytes."""
     outcome = run(Words(1), ScriptedSampler([text, "a"]), K1)
     kept = [decode(encode(call)) for call in outcome.of(Replies)]
     assert kept[0].replies[0].text == text
 
 
 @pytest.mark.parametrize("flag", [True, "no such word", ValueError("no")])
-def test_a_check_that_returns_something_else_is_told_what_it_may_return(flag):
-    """A check gives a RedFlag or None; anything else is the user's bug, and the message says so."""
+def test_a_check_that_returns_something_else_is_an_error(flag):
+    """A check returns a RedFlag or None; anything else is the user's bug, and the message says so."""
 
     class Odd(Words):
         def check(self, state, choice):

@@ -1,4 +1,4 @@
-"""Answers that repeat the example of their form: flagged with that reason, never voted for."""
+"""Answers that repeat the example of their form are flagged with that reason, and never voted for."""
 
 import json
 
@@ -29,7 +29,7 @@ class Labelling(Words):
 
 
 def reason(subtask, text):
-    """Why an answer to a question is flagged; None where it votes."""
+    """The reason with which an answer is flagged; None if it votes."""
     try:
         Question(OpenStep(0, K3), subtask, None, "").choice(text)
     except RedFlag as flag:
@@ -38,15 +38,15 @@ def reason(subtask, text):
 
 
 def test_a_copied_example_never_wins_a_step():
-    """Three samples that copy the prompt's example are flagged and drawn again; what is an answer wins."""
+    """Three samples that copy the prompt's example are flagged and drawn again, and a real answer wins."""
     answer = '{"label": "spam", "why": "it sells"}'
     outcome = run(Labelling(), ScriptedSampler([EXAMPLE] * 3 + [answer] * 3), K3)
     assert outcome.at == [json.loads(answer)]
     assert outcome.flags == [FlagKind.REJECTED] * 3
 
 
-def test_a_text_of_the_example_is_a_copy_wherever_it_stands():
-    """One placeholder is enough, at any depth and whatever its case, blanks and marks; longer texts are none."""
+def test_a_text_of_the_example_is_a_copy_anywhere_in_an_answer():
+    """One placeholder suffices, at any depth, in any case, with any blanks and marks; longer texts are no copies."""
     subtask = Labelling().subtask([])
     copies = ['{"label": "The  label."}', '["spam", {"why": ["a short reason"]}]', '"<the label>"', EXAMPLE]
     assert [text for text in copies if "repeats the example of the form" not in (reason(subtask, text) or "")] == []
@@ -55,7 +55,7 @@ def test_a_text_of_the_example_is_a_copy_wherever_it_stands():
 
 
 def test_an_example_that_is_no_json_is_a_copy_as_the_end_of_an_answer():
-    """`label = the label` at the end of an answer repeats the form, with whatever words before it."""
+    """`label = the label` at the end of an answer repeats the form, whatever words precede it."""
     subtask = Labelling("label = the label", str.strip).subtask([])
     assert "label = the label" in reason(subtask, "Sure.\nLabel = the label\n")
     assert reason(subtask, "label = spam") is None
@@ -76,14 +76,14 @@ def test_an_example_that_is_no_json_is_a_copy_as_the_end_of_an_answer():
     ],
 )
 def test_the_general_roles_know_their_own_placeholders(role, asked, copied, right):
-    """A part, a plan or an answer that is copied from the template of the prompt is no vote."""
+    """A part, a plan or an answer that is copied from the prompt's template is no vote."""
     subtask = getattr(Solve("p").roles, role)(*asked)
     assert "repeats the example of the form" in (reason(subtask, json.dumps(copied)) or "")
     assert reason(subtask, json.dumps(right)) is None
 
 
 def test_the_examples_of_the_general_roles_are_those_of_their_prompts():
-    """Each text that a role flags is in its prompt: a changed wording leaves no placeholder behind."""
+    """Each text that a role flags is in its prompt, so that a changed wording leaves no placeholder behind."""
     for roles in (General(), General(linear=True)):
         for subtask in (roles.split("p"), roles.solve("p", None), roles.compose("p", "add", ["a"], [1])):
             for texts in json.loads(subtask.example).values():
@@ -92,7 +92,7 @@ def test_the_examples_of_the_general_roles_are_those_of_their_prompts():
 
 
 def test_a_tree_does_not_take_the_placeholders_for_parts():
-    """The question as a tree asks it flags the template's parts; in a row of steps its plan may be copied."""
+    """The question of a tree flags the template's parts; in a row of steps its plan may be copied."""
     whole, row = Solve("How many?"), Solve("How many?", roles="linear")
     template = '{"parts": ["first smaller problem", "second smaller problem"], "how": "how the answers go together"}'
     steps = '{"parts": ["first step", "second step"], "how": "one after the other"}'

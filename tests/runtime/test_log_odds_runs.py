@@ -43,7 +43,7 @@ def margins(entries):
     st.lists(st.floats(-1e-4, 1e-4).map(lambda off: EDGE * (1 + off)) | st.floats(-1.0, 0.0), min_size=6, max_size=6)
 )
 def test_votes_weigh_by_the_log_probability_that_is_journaled(logprobs):
-    """A live run and its replay weigh alike: by three digits, however close to an edge the engine's own number was."""
+    """A live run and its replay weigh alike, by three digits, however close to an edge the engine's own number was."""
     policy = Policy(LogOdds(5.5, ONE_VOTER))
     outcome = run(Words(1), ScriptedSampler([said("a", logprob) for logprob in logprobs]), policy)
     journaled = [reply.logprob for reply in outcome.replies]
@@ -53,7 +53,7 @@ def test_votes_weigh_by_the_log_probability_that_is_journaled(logprobs):
 
 
 def test_a_log_probability_just_below_an_edge_counts_as_it_is_written():
-    """-0.0100004 is journaled as -0.01, which is the edge: the vote belongs to the bin above."""
+    """-0.0100004 is journaled as -0.01, which is the edge, so the vote is in the bin above."""
     outcome = run(Words(1), ScriptedSampler([said("a", -0.0100004)] * 2), Policy(LogOdds(5.0, ONE_VOTER)))
     assert outcome.decided[0].margin == 6000
 
@@ -62,7 +62,7 @@ def test_a_log_probability_just_below_an_edge_counts_as_it_is_written():
 
 
 def test_a_choice_with_fewer_votes_wins_where_they_weigh_more():
-    """Two votes of a voter that is known to be right win over three of one that is known to be wrong."""
+    """Two votes of a voter measured as mostly right win over three of one measured as mostly wrong."""
     weights = Weights((), (("good", VoterWeights((3000,), 3000)), ("bad", VoterWeights((0,), 0))))
     script = [said("x", voter="bad"), said("a", voter="good"), said("x", voter="bad"), said("x", voter="bad")]
     outcome = run(Words(1), ScriptedSampler([*script, said("a", voter="good")]), Policy(LogOdds(6.0, weights)))
@@ -71,21 +71,21 @@ def test_a_choice_with_fewer_votes_wins_where_they_weigh_more():
 
 
 def test_votes_of_equal_weight_are_margins_in_votes():
-    """The margin of other rules is counted in votes, and all that were for the choice are its own."""
+    """The margin of other rules is counted in votes."""
     (step,) = run(Words(1), ScriptedSampler(["a", "b", "a", "a"])).decided
     assert (step.tally, step.votes_for, step.margin) == ((3, 1), 3, 2)
 
 
 def test_an_undecided_step_says_how_far_it_was_from_a_win():
-    """Votes alone do not say it where they are weighed: the message has the lead and the rule."""
+    """If votes are weighed, the message has the lead and the rule, since votes alone do not show it."""
     weights = Weights((), (("scripted", VoterWeights((2500,), 100)),))
     outcome = run(Words(1), ScriptedSampler(["a"] * 4), Policy(LogOdds(9.0, weights), vote_cap=4))
     assert isinstance(outcome.error, StepUndecided)
     assert "4 votes (4, a lead of 2.8 nats where log-odds 9 wins)" in str(outcome.error)
 
 
-def test_a_raised_cap_tells_the_same_votes_with_the_same_weights():
-    """On resuming, what each voter had said before is forgotten with the race, and counted again."""
+def test_a_raised_cap_counts_the_same_votes_with_the_same_weights():
+    """On resuming, each voter's earlier votes are counted again from the start of the race."""
     weights = Weights((), (("scripted", VoterWeights((2500,), 600)),))
     policy = Policy(LogOdds(3.9, weights), vote_cap=3)
     script = ScriptedSampler(["a", "a", "a", "a"])
@@ -97,8 +97,8 @@ def test_a_raised_cap_tells_the_same_votes_with_the_same_weights():
 
 
 @pytest.mark.parametrize("script", [[said("a", voter="new")], [said("a"), said("a", voter="new")]])
-def test_a_voter_that_nobody_measured_stops_the_run_at_its_first_sample(script):
-    """Its votes would weigh nothing, up to the cap. What it answered is kept, and resuming says the same."""
+def test_a_voter_that_was_not_measured_stops_the_run_at_its_first_sample(script):
+    """Its votes would weigh nothing, up to the cap. Its sample is kept, and resuming says the same."""
     outcome = run(Words(1), ScriptedSampler(script), Policy(LogOdds(len(script) * 3.0, ONE_VOTER)))
     assert isinstance(outcome.error, InputError)
     assert "votes of new weigh nothing: the weights of this run were measured of scripted" in str(outcome.error)
@@ -110,7 +110,7 @@ def test_a_voter_that_nobody_measured_stops_the_run_at_its_first_sample(script):
 
 
 class Voter:
-    """A noise sampler with a name of its own, which is surer of its right answers than of its wrong ones."""
+    """A noise sampler with a name of its own and higher log-probabilities for right answers than for wrong ones."""
 
     paid = False
     compact = True
@@ -142,7 +142,7 @@ POLICY = Policy(LogOdds(9.21, WEIGHTS), vote_cap=100)
 
 @pytest.mark.parametrize("speculate", ["off", "auto"])
 def test_a_run_of_weighed_votes_is_stopped_resumed_and_reported(tmp_path, speculate):
-    """It solves the process, stopped or not, with the same votes; the report names the rule and its weights."""
+    """It solves the process with the same votes, stopped or not; the report has the rule and its weights."""
     whole, parts = tmp_path / "whole.db", tmp_path / "parts.db"
     options = Options(policy=POLICY, speculate=speculate)
     unerring.run(HANOI, VOTERS, whole, options=options)
@@ -158,7 +158,7 @@ def test_a_run_of_weighed_votes_is_stopped_resumed_and_reported(tmp_path, specul
 
 
 def test_every_step_was_won_by_the_lead_that_the_rule_asks_for(tmp_path):
-    """Each margin reaches the threshold, by less than one vote, also where the choice had less than half of them."""
+    """Each margin reaches the threshold, by less than one vote, also if the choice had fewer than half of them."""
     unerring.run(HANOI, VOTERS, tmp_path / "run.db", options=Options(policy=POLICY))
     steps = list(History(tmp_path / "run.db").steps())
     assert all(9210 <= step.margin < 9210 + WEIGHTS.heaviest for step in steps)

@@ -1,4 +1,4 @@
-"""What a model's own code raises: a failure or the end of the run, and never a reason to ask again without end."""
+"""Exceptions in a model's own code are a failure or end the run, and are never retried without end."""
 
 import asyncio
 from decimal import Decimal
@@ -31,7 +31,7 @@ PATIENCE = Patience(first=1.0, longest=8.0, total=60.0)
 
 
 class Raising:
-    """A sampler whose calls raise what `does` makes, or bring nothing, from step 1 on; it counts them."""
+    """A sampler whose calls raise what `does` makes, or return nothing, from step 1 on; it counts them."""
 
     name = "raising"
     compact = False
@@ -60,7 +60,7 @@ class Raising:
         return []
 
 
-def of_its_own():
+def cancel_own_task():
     """Cancel the task that the call runs in, as a wrong use of cancel scopes does."""
     asyncio.current_task().cancel()
     return asyncio.CancelledError()
@@ -73,7 +73,7 @@ def nothing():
 # what a call does -> what ends the run, None where any end is right
 OUTCOMES = {
     asyncio.CancelledError: ProviderGone,
-    of_its_own: None,
+    cancel_own_task: None,
     asyncio.InvalidStateError: asyncio.InvalidStateError,
     SystemExit: RuntimeError,
     StopIteration: RuntimeError,
@@ -85,21 +85,21 @@ OUTCOMES = {
 
 
 def rows():
-    """Every outcome of a paid or a free model, asked ahead or one step after the other, in a task of its own or not.
+    """Every outcome of a paid or a free model, with speculation or without, in a task of its own or not.
 
     Two are left out: `SystemExit` in a task that a sampler made itself ends the event loop whatever is done here, and
     what cancels its own task has cancelled the run where that asks one step after the other.
     """
     for does, paid, looks_ahead, directly in product(OUTCOMES, (True, False), (True, False), (True, False)):
-        if (does, directly) != (SystemExit, False) and (does, looks_ahead, directly) != (of_its_own, False, True):
+        if (does, directly) != (SystemExit, False) and (does, looks_ahead, directly) != (cancel_own_task, False, True):
             yield does, paid, looks_ahead, directly
 
 
-def test_no_outcome_without_a_sample_is_asked_again_without_end():
-    """Whatever a call brings but samples, a run ends within its patience and after few calls, and says what happened.
+def test_no_outcome_without_a_sample_is_retried_without_end():
+    """If calls bring anything but samples, a run ends within its patience after few calls, and says what happened.
 
-    A call that the model's own code cancelled is no call that the run gave up, and each call of a paid model has
-    its outcome on record.
+    A call that the model's own code cancelled is not one that the run abandoned, and each call of a paid model has its
+    outcome on record.
     """
     wrong = []
     for does, paid, looks_ahead, directly in rows():
@@ -110,7 +110,7 @@ def test_no_outcome_without_a_sample_is_asked_again_without_end():
         held = (
             sampler.calls <= MOST_CALLS
             and isinstance(outcome.error, OUTCOMES[does] or BaseException)
-            and (does is of_its_own or len(intents) == (len(replies) + len(failed)) * paid)
+            and (does is cancel_own_task or len(intents) == (len(replies) + len(failed)) * paid)
         )
         if not held:
             wrong.append((does.__name__, paid, looks_ahead, directly, sampler.calls, outcome.error, len(intents)))
@@ -118,7 +118,7 @@ def test_no_outcome_without_a_sample_is_asked_again_without_end():
 
 
 def test_a_model_function_that_cancels_itself_is_asked_again_a_few_times_only():
-    """At the front door: a function that raises `CancelledError` by itself is backed off from, then the run stops."""
+    """A function that raises `CancelledError` by itself is retried with backoff, and then the run stops."""
     called = []
 
     async def model(prompt, settings):
@@ -150,7 +150,7 @@ def test_what_threads_of_a_model_raise_ends_the_run_and_not_the_process():
 
 
 def test_a_drafting_model_that_cancels_itself_is_left_alone_for_a_while():
-    """A draft that cancels itself is a failed one, with backoff: guessing goes on, and the chain is the votes'."""
+    """A draft that cancels itself is a failed one, with backoff: guessing continues, and the votes decide."""
     drafter = Raising(asyncio.CancelledError)
     outcome = virtually(
         arun(
@@ -168,7 +168,7 @@ def test_a_drafting_model_that_cancels_itself_is_left_alone_for_a_while():
 
 
 def test_a_process_that_cancels_itself_ends_the_run():
-    """`CancelledError` from a process's own parser or guess ends the run; nothing is asked again without end."""
+    """`CancelledError` from a process's own parser or guess ends the run, without a retry."""
 
     def cancels(text):
         raise asyncio.CancelledError
@@ -181,8 +181,8 @@ def test_a_process_that_cancels_itself_ends_the_run():
     assert isinstance(outcome.error, RuntimeError)
 
 
-def test_a_step_that_is_asked_again_and_again_for_nothing_stops_the_run():
-    """The last guard: past its caps a step is not asked for further samples whose calls have no outcome.
+def test_a_step_asked_too_often_without_an_outcome_stops_the_run():
+    """Past its caps a step is not asked for further samples if its calls have no outcome.
 
     A pilot's caps are beyond any number of samples that it draws: there the number of calls in flight bounds them.
     """
@@ -191,23 +191,23 @@ def test_a_step_that_is_asked_again_and_again_for_nothing_stops_the_run():
         state, chain = replay([opening(Words(1), policy)]), Words(1)
         sampling = Sampling(Slow(Says(always_a), 60.0), Ledger(state, MemoryJournal()), RunConfig())
         question = question_of(CheckedChain(chain), state, 0, [], state.last_digest)
-        under_way = []
+        in_flight = []
         for _ in range(silent):
             [call] = sampling.calls(question, [0], StopRequest())
-            call.drawn.send(None)  # it is sent, and never heard of again
-            under_way.append(call.drawn)
+            call.drawn.send(None)  # it is sent, and has no outcome
+            in_flight.append(call.drawn)
         [call] = sampling.calls(question, [0], StopRequest())
         with pytest.raises(ProviderGone, match="step 0 was asked for"):
             await call.drawn
-        for drawn in under_way:
+        for drawn in in_flight:
             drawn.close()
 
     asyncio.run(main(K1, K1.vote_cap * (1 + K1.flag_cap)))
     asyncio.run(main(pilot_policy(Policy(), 0.1), MAX_UNANSWERED_SAMPLES + 2 * RunConfig().in_flight))
 
 
-def test_calls_that_had_an_outcome_or_were_given_up_do_not_count():
-    """However many calls a step had, only those without an outcome count for the last guard."""
+def test_calls_with_an_outcome_and_abandoned_calls_do_not_count():
+    """Only calls without an outcome count for that guard, however many calls a step had."""
     state, most = replay([opening(Words(1), K1)]), K1.vote_cap * (1 + K1.flag_cap)
     guard, question = (
         OutcomeGuard(Ledger(state, MemoryJournal()), 256),
@@ -217,7 +217,7 @@ def test_calls_that_had_an_outcome_or_were_given_up_do_not_count():
         guard.asked(question, 1)
         guard.ended(question, 1, given_up=False)
     for _ in range(most - 1):
-        guard.asked(question, 1)  # not heard of
+        guard.asked(question, 1)  # no outcome
         guard.asked(question, 1)
         guard.ended(question, 1, given_up=True)
     guard.asked(question, 1)
@@ -261,7 +261,7 @@ def test_a_sample_with_a_wrong_field_is_refused_before_it_is_written(given):
 
 
 def test_a_sampler_with_a_wrong_sample_or_a_wrong_worst_case_is_named():
-    """The error of a sampler class names its method, the step and the line, for the worst case of a call as well."""
+    """The error of a sampler class names its method, the step and the line, also for the worst case of a call."""
 
     class Wrong:
         name, paid, compact, account = "own", True, False, "own"
@@ -287,7 +287,7 @@ def test_a_sampler_with_a_wrong_sample_or_a_wrong_worst_case_is_named():
 
 
 class Text(str):
-    """A subclass of `str`, as numpy's."""
+    """A subclass of `str`, like numpy's."""
 
     __slots__ = ()
 
@@ -303,7 +303,7 @@ class Number(IntEnum):
 
 @pytest.mark.parametrize("whole", [False, True], ids=["text", "sample"])
 def test_texts_and_numbers_of_subclasses_are_journaled_as_built_in_ones(tmp_path, whole):
-    """A model whose texts and counts are of subclasses of `str` and `int` runs and resumes as any other."""
+    """A model whose texts and counts are of subclasses of `str` and `int` runs and resumes like any other."""
     names = {name: Text(name) for name in ("voter", "reply_id", "served", "reason", "note")}
 
     def model(prompt, settings):

@@ -1,4 +1,4 @@
-"""The noise sampler: what its samples depend on, and that it errs as often as it says."""
+"""The noise sampler: what its samples depend on, and that it errs as often as configured."""
 
 import asyncio
 from collections import Counter
@@ -51,7 +51,7 @@ def within(count, draws, probability):
 
 
 def test_a_sample_depends_on_prompt_seed_step_and_number_only():
-    """The same four give the same sample, in any batch, in any order, at any temperature, of any instance."""
+    """The same four give the same sample, in any batch, order, temperature and instance."""
     once = NoisySampler(rehearse, 0.5, 0.7, 0.3)
     expected = {
         (prompt, seed, step): texts(once, prompt, seed, step, n=8) for prompt, seed, step in product("pq", "12", "34")
@@ -65,13 +65,13 @@ def test_a_sample_depends_on_prompt_seed_step_and_number_only():
 
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"step": 1}, {"slot": 100}])
 def test_other_seeds_steps_and_numbers_give_other_samples(changed):
-    """Each of the three that name a sample changes which are wrong."""
+    """Each of the three changes which samples are wrong."""
     sampler = NoisySampler(rehearse, 0.5)
     assert texts(sampler, n=100, **changed) != texts(sampler, n=100)
 
 
 def test_p_is_the_chance_that_an_unflagged_sample_is_right():
-    """Over 20,000 draws p and v are met, each within 5 standard deviations."""
+    """Over 20,000 draws the shares are p and v, each within 5 standard deviations."""
     answers = Counter(text for texts in drawn(NoisySampler(rehearse, 0.7, 0.8), DRAWS // 4, 4) for text in texts)
     right, wrong = answers["right answer to q"], sum(answers[text] for text in WRONG)
     assert within(right + wrong, DRAWS, 0.8)
@@ -79,19 +79,22 @@ def test_p_is_the_chance_that_an_unflagged_sample_is_right():
 
 
 def test_wrong_answers_are_spread_over_all_there_are():
-    """Each wrong answer comes up as often as any other."""
+    """Each wrong answer is equally frequent."""
     answers = Counter(text for texts in drawn(NoisySampler(rehearse, 0.0), DRAWS // 8, 4) for text in texts)
     assert all(within(answers[text], DRAWS // 2, 1 / 3) for text in WRONG)
 
 
 def test_correlation_leaves_p_as_it_is():
-    """A share of errors in common changes how they fall, not how many there are."""
+    """A share of common errors changes their distribution, not their number."""
     steps = drawn(NoisySampler(rehearse, 0.7, correlated=0.5), DRAWS, 1)
     assert within(sum(text not in WRONG for (text,) in steps), DRAWS, 0.7)
 
 
 def test_the_correlated_share_makes_whole_steps_stuck():
-    """With chance c (1 - p) all samples of a step give the same wrong answer; otherwise they err apart."""
+    """With probability c (1 - p) all samples of a step give the same wrong answer.
+
+    Otherwise they err independently.
+    """
     steps = drawn(NoisySampler(rehearse, 0.7, correlated=0.5), DRAWS // 10, 10)
     stuck = sum(len(set(texts)) == 1 and texts[0] in WRONG for texts in steps)
     # ten samples that err apart are all wrong alike with chance 3 * (0.15 / 0.85 / 3)^10 < 2e-12
@@ -122,7 +125,7 @@ def test_what_is_no_probability_is_refused(name, value):
 
 
 def test_its_name_makes_the_same_sampler_again():
-    """A journal keeps only the name: the sampler made from it draws the very same samples."""
+    """A journal keeps only the name: the sampler made from it draws the same samples."""
     chain = Words(1)
     sampler = NoisySampler(chain.rehearse, 1 / 3, 0.9, 0.123456789)
     with sampler_for(sampler.name, CheckedChain(chain), 0) as again:
@@ -138,7 +141,7 @@ def test_stuck_steps_win_wrongly_whatever_k_is():
 
 
 def test_noise_that_is_always_flagged_ends_undecided():
-    """With v = 0 there are no votes at all: the step is undecided at its flag cap, with nothing elected."""
+    """With v = 0 there are no votes: the step is undecided at its flag cap, with nothing elected."""
     chain = Words(3)
     outcome = run(chain, NoisySampler(chain.rehearse, 1.0, 0.0), Policy(rule=AheadBy(2), flag_cap=5))
     assert isinstance(outcome.error, StepUndecided)

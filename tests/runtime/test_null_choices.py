@@ -1,4 +1,4 @@
-"""None as a choice: a parser without its return stops the run; null is an answer only where that is said."""
+"""None as a choice: a parser without a return stops the run; null is an answer only with `nullable`."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from unerring.testing import ScriptedSampler
 
 
 class Asked(Words):
-    """A chain of one step that asks a subtask of its own."""
+    """A chain of one step with a given subtask."""
 
     def __init__(self, parse, **fields):
         super().__init__(1)
@@ -22,12 +22,12 @@ class Asked(Words):
 
 
 def forgetful(text):
-    """A parser without its return."""
+    """A parser without a return."""
     text.strip()
 
 
 def test_a_parser_that_forgets_to_return_stops_the_run():
-    """`None` is no unanimous answer: the run stops before any vote, and names method, step, cause and line."""
+    """The run stops before any vote for None, and names method, step, cause and line."""
     outcome = run(Asked(forgetful), ScriptedSampler(["a"] * 2), K2)
     assert outcome.folded.committed == 0
     assert isinstance(outcome.error, TypeError)
@@ -45,7 +45,7 @@ def test_null_is_a_choice_where_the_subtask_says_so():
 
 
 def test_a_model_that_answers_null_is_flagged():
-    """A reply of null to `json_answer` is the model's doing: it is flagged and drawn again, and stops nothing."""
+    """A reply of null to `json_answer` is flagged and drawn again, and stops nothing."""
     outcome = run(Asked(json_answer), ScriptedSampler(["null", "3", "null", "3"]), K2)
     assert (outcome.at, len(outcome.flags)) == ([3], 2)
 
@@ -61,7 +61,7 @@ def test_a_check_needs_no_return():
 
 
 def test_a_truth_that_forgets_to_return_stops_the_pilot():
-    """`truth` that returns None would make every right vote count as wrong: it is named instead."""
+    """A `truth` that returns None would make every right vote count as wrong, so it is an error."""
 
     class Untrue(Words):
         def truth(self, state):
@@ -72,7 +72,7 @@ def test_a_truth_that_forgets_to_return_stops_the_pilot():
 
 
 def test_a_walked_pilot_carries_no_null_forward():
-    """A step without a single vote ends a pilot that walks; it does not go on from null."""
+    """A step without a single vote ends a pilot that walks the chain; it does not continue from null."""
 
     def refuse(text):
         raise RedFlag("never in form")

@@ -1,4 +1,4 @@
-"""Pilots: which samples they draw of which steps, how these are judged, and what ends them."""
+"""Pilots: which samples they draw of which steps, how these are judged, and when they end."""
 
 import asyncio
 from dataclasses import replace
@@ -22,7 +22,7 @@ from virtual_time import LoopClock, Says, Slow, virtually
 
 
 class Asked:
-    """A sampler that keeps what it is asked; every answer is `a`."""
+    """A sampler that keeps its calls; every answer is `a`."""
 
     name = "asked"
     paid = compact = False
@@ -38,8 +38,8 @@ class Asked:
 # --- what is asked
 
 
-def test_a_pilot_of_noise_finds_what_the_noise_was_told():
-    """P and v of a noisy model on Hanoi lie in the exact intervals of its calibration.
+def test_a_pilot_of_noise_measures_its_p_and_v():
+    """P and v of a noisy model on Hanoi are in the exact intervals of its calibration.
 
     Seeded; at a confidence of one in a million. Correct samples are recognized by the process's own truth.
     """
@@ -55,8 +55,8 @@ def test_a_pilot_of_noise_finds_what_the_noise_was_told():
     assert (found.judged_by, found.walked, voter.name) == ("truth", False, noise.name)
 
 
-def test_errors_that_steps_share_are_seen_as_such():
-    """Noise of which half of the errors are the step's own is wrong again far more often than p says."""
+def test_common_errors_of_a_step_are_measured_as_repeats():
+    """Noise with half of its errors common to a step is wrong again far more often than p says."""
     chain = Hanoi(disks=14)
     found = piloted(chain, NoisySampler(chain.rehearse, p=0.97, correlated=0.5), 4000)
     again = [one.voters[0] for one in found.troubles if one.voters[0].later_wrong > REPEAT_VOTES // 2]
@@ -82,7 +82,7 @@ def test_each_step_is_asked_for_one_vote_and_again_where_that_was_wrong():
 
 
 def test_steps_are_drawn_at_random_and_none_twice():
-    """A chain that can be entered anywhere is entered everywhere: other steps for another seed, each at most once."""
+    """In a chain that can start anywhere steps are drawn at random, others for another seed, each at most once."""
     asked = []
     for seed in (0, 1):
         sampler = Asked()
@@ -95,7 +95,7 @@ def test_steps_are_drawn_at_random_and_none_twice():
 
 
 def test_a_pilot_ends_with_the_chain():
-    """More samples than a short chain has steps are not drawn: it has looked at all of them."""
+    """No more samples are drawn than a short chain has steps."""
     found = piloted(Places(12), Asked(), 500)
     assert (found.steps, found.samples, found.asked_for) == (12, 12, 500)
 
@@ -110,8 +110,8 @@ def test_samples_are_drawn_as_most_votes_of_a_run_are():
     assert (found.temperature, found.flag_rules, found.seed) == (0.7, FlagRules(321, -4.0), 5)
 
 
-def test_a_pilot_draws_other_samples_than_the_run_it_is_to_foretell():
-    """Its samples have a seed of their own, made from the one that was given."""
+def test_a_pilot_draws_other_samples_than_the_run():
+    """Its samples have a seed of their own, made from the given one."""
     sampler = Asked()
     calibrate(Places(), sampler, 5, seed=5)
     assert {one.seed for one, _ in sampler.settings} == {pilot_seed(5)}
@@ -132,8 +132,8 @@ FLAGS = {
 
 
 @pytest.mark.parametrize("cause", FLAGS)
-def test_flags_are_told_by_their_cause(cause):
-    """A first sample that is flagged counts as that, and the next is asked for until there is a vote."""
+def test_flags_are_counted_by_cause(cause):
+    """A flagged first sample counts as flagged, and the next is asked for until there is a vote."""
 
     async def answer(slot, n):
         return [FLAGS[cause] if number < 2 else Sample("a", Usage(2, 1)) for number in range(slot, slot + n)]
@@ -145,7 +145,7 @@ def test_flags_are_told_by_their_cause(cause):
 
 
 def test_an_answer_that_a_check_rejects_is_flagged():
-    """What a chain's own check objects to is no vote, as in a run."""
+    """An answer that the chain's check rejects is no vote, as in a run."""
     chain = Hanoi(disks=3)
     chain.check = lambda state, choice: None if choice["move"][0] == 1 else _rejection()
     found = piloted(chain, NoisySampler(chain.rehearse, p=1.0), 1000)
@@ -158,14 +158,14 @@ def _rejection():
     return RedFlag("only the smallest disk")
 
 
-def test_a_voter_that_is_always_flagged_stays_silent_on_the_step():
-    """A pilot does not ask for ever: after so many flags the step has no vote, and counts as flagged."""
+def test_a_voter_that_is_always_flagged_has_no_vote_on_the_step():
+    """After so many flags the step has no vote, and counts as flagged."""
     found = piloted(Places(3), Says(lambda prompt, step, slot: "!"), 10**6, guards=Guards(flagged=1.0))
     assert (found.steps, found.samples, found.voters[0].votes) == (3, 3 * MAX_ROUNDS, 0)
 
 
 def test_a_reply_that_is_served_again_is_not_another_vote():
-    """A provider's reply with the identity of an earlier one of the step is a copy, in a pilot as in a run."""
+    """A reply with the id of an earlier one of the step is a copy, in a pilot as in a run."""
 
     async def answer(slot, n):
         return [Sample("b", Usage(2, 1), reply_id=f"{1:016x}")] * n
@@ -174,8 +174,8 @@ def test_a_reply_that_is_served_again_is_not_another_vote():
     assert all(one.voters[0].later == 0 for one in found.troubles)
 
 
-def test_log_probabilities_part_the_votes():
-    """What the engine says of its answers is kept with the first votes."""
+def test_log_probabilities_are_kept_with_first_votes():
+    """First votes are counted by their log-probability."""
 
     async def answer(slot, n):
         return [Sample("a", Usage(2, 1), logprob=-0.02)] * n
@@ -188,11 +188,11 @@ def test_log_probabilities_part_the_votes():
 
 
 def jittered(prompt, settings):
-    """Seconds that a call takes: other ones for every call, so that answers come back in another order."""
+    """Seconds that a call takes, different for every call, so that answers come back in another order."""
     return (settings.step * 7919 + settings.slot * 104_729) % 997 / 100.0
 
 
-def test_several_steps_under_way_count_as_one_after_the_other():
+def test_several_steps_in_flight_count_in_order():
     """However answers overtake each other, steps are counted in the order in which they were drawn."""
 
     def came(in_flight):
@@ -206,8 +206,8 @@ def test_several_steps_under_way_count_as_one_after_the_other():
     assert together.at_once == slow.most > 30
 
 
-def test_a_calibration_says_how_many_samples_were_under_way_not_how_many_might_have_been():
-    """A walked chain asks a step after the other: a plan must not take it to have asked 256 samples at once."""
+def test_a_calibration_has_the_number_of_samples_that_were_in_flight():
+    """A walked chain is asked step by step, so a plan must not assume 256 samples at once."""
     slow = Slow(word_of(6), 0.25)
     found = virtually(acalibrate(Words(6), slow, 10**6, options=PilotOptions(in_flight=256, clock=LoopClock())))
     assert found.walked
@@ -215,8 +215,8 @@ def test_a_calibration_says_how_many_samples_were_under_way_not_how_many_might_h
 
 
 @pytest.mark.parametrize("in_flight", [1, 5, 40])
-def test_no_more_samples_are_under_way_than_allowed(in_flight):
-    """`in_flight` bounds the samples that are asked for and not answered, second looks among them."""
+def test_no_more_samples_are_in_flight_than_allowed(in_flight):
+    """`in_flight` bounds the samples in flight, repeat samples included."""
     slow = Slow(Says(lambda prompt, step, slot: "b" if slot == 0 else "a"))
     virtually(acalibrate(Places(20), slow, 400, options=PilotOptions(in_flight=in_flight, clock=LoopClock())))
     assert slow.most <= in_flight
@@ -230,7 +230,7 @@ class OneACall(Says):
 
 
 def test_a_model_that_gives_one_sample_a_call_is_asked_by_many_calls_at_once():
-    """After SHORT_CALLS calls that bring less than asked, what is lacking is asked for at once, not in turn."""
+    """After SHORT_CALLS calls with too few samples, the missing ones are asked for at once, not in turn."""
 
     async def timed():
         found = await acalibrate(Places(4), slow, 100, options=PilotOptions(in_flight=256, clock=LoopClock()))
@@ -253,12 +253,12 @@ def test_latency_is_what_a_call_took():
 
 
 def word_of(steps, wrong=()):
-    """Answers with the right word of each step of a chain of Words, wrongly in these (step, slot)."""
+    """Answers with the right word of each step of a chain of Words, except for these (step, slot)."""
     return Says(lambda prompt, step, slot: "wrong" if (step, slot) in wrong else f"w{step}")
 
 
 def test_a_chain_that_cannot_be_entered_is_walked():
-    """Without `state_at` a pilot goes from the start, each step from where the right choice of the last one leads."""
+    """Without `state_at` a pilot starts at the start, each step from the state after the last right choice."""
     prompts = []
 
     def answer(prompt, step, slot):
@@ -271,27 +271,27 @@ def test_a_chain_that_cannot_be_entered_is_walked():
 
 
 def test_a_wrong_vote_does_not_lead_a_walk_astray():
-    """The chain goes on with the choice that many votes agree on, not with the first."""
+    """The chain continues with the choice that many votes agree on, not with the first."""
     found = piloted(Words(5), word_of(5, wrong={(2, 0)}), 10**6)
     assert found.at == [f"w{step}" for step in range(5)]
     assert [one.step for one in found.troubles] == [2]
 
 
 def test_without_a_truth_the_winner_by_a_wide_margin_stands_in():
-    """A chain that does not know the right choice draws votes until one choice leads by WIDE, and no more."""
+    """Without `truth` votes are drawn until one choice leads by WIDE, and no more."""
     found = piloted(Untold(10), Says(lambda prompt, step, slot: "a"), 10**6)
     assert (found.judged_by, found.samples, found.voters[0].wrong) == ("votes", 10 * WIDE_MARGIN_VOTES, 0)
 
 
 def test_a_first_vote_that_loses_to_the_winner_was_wrong():
-    """Where the first vote differs from what wins, it counts as wrong, and the step is looked at again."""
+    """If the first vote differs from the winner, it counts as wrong, and the step is sampled again."""
     found = piloted(Untold(10), Says(lambda prompt, step, slot: "b" if (step, slot) == (4, 0) else "a"), 10**6)
     assert (found.voters[0].wrong, [one.step for one in found.troubles]) == (1, [4])
     assert found.troubles[0].voters[0].later >= REPEAT_VOTES
 
 
-def test_a_step_on_which_no_choice_ever_leads_is_looked_at_for_so_long_only():
-    """Two choices that alternate for ever end the search; the step is counted by one of them."""
+def test_a_step_on_which_no_choice_ever_leads_is_sampled_up_to_a_limit():
+    """Two choices that alternate end the search at the limit; the step is counted by one of them."""
     found = piloted(Untold(2), Says(lambda prompt, step, slot: "ab"[slot % 2]), 10**6)
     assert found.steps == 2
     assert found.samples <= 2 * (MAX_ROUNDS + WIDE_MARGIN_VOTES + REPEAT_VOTES)
@@ -330,7 +330,7 @@ def test_two_models_take_turns():
 
 
 def _named(sampler, name):
-    """The same sampler, whose samples say that they are of another voter."""
+    """The same sampler, whose samples have another voter's name."""
 
     class Named:
         paid, compact = sampler.paid, sampler.compact
@@ -343,8 +343,8 @@ def _named(sampler, name):
     return made
 
 
-def test_a_step_is_looked_at_again_by_every_voter_where_one_erred():
-    """The others are asked as often as the one that was wrong: whether they err there too is what counts."""
+def test_a_step_is_sampled_again_by_every_voter_where_one_erred():
+    """The others are sampled as often as the one that was wrong, to see whether they err there too."""
 
     def answer(voter):
         return Says(lambda prompt, step, slot: "b" if voter == 0 and step == 5 and slot == 0 else "a")
@@ -370,7 +370,7 @@ def test_only_a_voter_without_a_vote_is_asked_once_more():
 
 
 def test_the_embedded_ensemble_is_three_voters():
-    """The model that ships is measured by its members, each on every step, with log-probabilities."""
+    """The embedded model is measured by its members, each on every step, with log-probabilities."""
     pytest.importorskip("ctranslate2")
     found = calibrate(Hanoi(disks=6), "embedded", 60)
     assert [voter.name for voter in found.voters] == ["embedded/a", "embedded/b", "embedded/c"]

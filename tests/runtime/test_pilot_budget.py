@@ -1,4 +1,4 @@
-"""What a calibration may cost: its paid calls are announced, accounted for and limited as those of a run are."""
+"""The cost of a calibration: its paid calls are announced, accounted for and limited like those of a run."""
 
 from dataclasses import replace
 from random import Random
@@ -44,7 +44,7 @@ def lived(sampler, calibration, entries, lives=-1):
 
 
 def trial(seed):
-    """A pilot with a random budget that is killed at random moments, and always goes on from its journal alone."""
+    """A pilot with a random budget that is killed at random moments and always continues from its journal alone."""
     chance, bill = Random(seed), Bill()
     worst = TARIFF.money(Metered(bill, 0).worst("x" * 10, None, 24))
     limits = chance.choice(
@@ -64,7 +64,7 @@ def trial(seed):
 
 
 def test_no_budget_of_a_calibration_is_ever_exceeded():
-    """A hundred trials with failures, kills and up to 64 samples in flight: what was billed stays within the limit."""
+    """In a hundred trials with failures, kills and up to 64 samples in flight, the bill stays within the limit."""
     finished = spent = 0
     for seed in range(100):
         limits, bill, state, ended = trial(seed)
@@ -76,7 +76,7 @@ def test_no_budget_of_a_calibration_is_ever_exceeded():
 
 
 def test_what_was_paid_for_is_not_asked_again():
-    """Killed half-way, a pilot that has nothing but its journal buys only what is missing, and counts the same."""
+    """Killed half-way, a pilot that has only its journal pays only for what is missing, and counts the same."""
     whole, halves = Bill(), Bill()
     complete, again = blank(asked_for=60, at_once=16), blank(asked_for=60, at_once=16)
     entries, ended = lived(Metered(whole, 1, 0.0), complete, opened(SpendLimits()))
@@ -92,8 +92,8 @@ def test_what_was_paid_for_is_not_asked_again():
     assert (again.samples, again.steps, again.voters[0].votes) == (60, 60, 60)
 
 
-def test_a_pilot_that_has_enough_gives_up_no_call():
-    """What is in flight at the end is waited for: nothing that was paid for stays unknown, or is bought again."""
+def test_a_pilot_that_has_enough_abandons_no_call():
+    """Calls in flight at the end are awaited, so that nothing paid for is unknown or paid for again."""
 
     class Erring(Metered):
         async def sample(self, prompt, settings, n):
@@ -133,13 +133,13 @@ UNTRIED = {"guards": Guards(probe=False)}
 
 
 def charged(samples, out, model=None, **options):
-    """A pilot of a model that is paid for."""
+    """A pilot of a paid model."""
     model = model or Charging(lambda *_: "a")
     return piloted(Places(400), model, samples, out, prices=PRICES, **UNTRIED, **options)
 
 
-def test_every_paid_call_is_on_record_beside_the_calibration(tmp_path):
-    """FILE.spend holds an intent before each reply; the calibration says what its calls took, and reads back so."""
+def test_every_paid_call_is_recorded_next_to_the_calibration(tmp_path):
+    """FILE.spend has an intent before each reply; the calibration has the calls' costs, and they are read back."""
     out = tmp_path / "cal.json"
     found = charged(30, out)
     entries = list(JournalReader(tmp_path / "cal.json.spend").entries())
@@ -152,7 +152,7 @@ def test_every_paid_call_is_on_record_beside_the_calibration(tmp_path):
 
 
 def test_a_budget_holds_over_all_sessions(tmp_path):
-    """Stopped by its budget, a pilot keeps what it drew; the same call stops again, and a larger budget goes on."""
+    """A pilot stopped by its budget keeps its samples; the same call stops again, and a larger budget continues it."""
     out, asked = tmp_path / "cal.json", []
     model = Charging(lambda prompt, step, slot: asked.append(step) or "a")
     for _ in range(3):
@@ -166,7 +166,7 @@ def test_a_budget_holds_over_all_sessions(tmp_path):
 
 
 def test_a_calibration_whose_file_is_lost_is_counted_again_from_its_journal(tmp_path):
-    """The samples are in FILE.spend: without the file itself no call is made a second time."""
+    """The samples are in FILE.spend: without the calibration file no call is made a second time."""
     out, asked = tmp_path / "cal.json", []
     model = Charging(lambda prompt, step, slot: asked.append(step) or ("b" if step % 7 == 0 and slot == 0 else "a"))
     found = charged(100, out, model)
@@ -176,8 +176,8 @@ def test_a_calibration_whose_file_is_lost_is_counted_again_from_its_journal(tmp_
     assert len(asked) == calls
 
 
-def test_calls_under_way_at_the_end_of_a_budget_are_taken_in(tmp_path):
-    """With many in flight no paid call is abandoned: nothing is of unknown outcome after the stop."""
+def test_calls_in_flight_at_the_end_of_a_budget_are_received(tmp_path):
+    """No paid call is abandoned, so nothing is of unknown outcome after the stop."""
     with pytest.raises(BudgetSpent):
         charged(300, tmp_path / "cal.json", budget=Budget(calls=50), in_flight=40)
     spent = read_calibration(tmp_path / "cal.json").spent
@@ -185,30 +185,30 @@ def test_calls_under_way_at_the_end_of_a_budget_are_taken_in(tmp_path):
 
 
 def test_a_journal_of_another_calibration_is_refused(tmp_path):
-    """So is a calibration whose journal is gone: what it has spent could not be kept account of."""
+    """So is a calibration whose journal is missing, since its costs are not known."""
     out, spend = tmp_path / "cal.json", tmp_path / "cal.json.spend"
     charged(5, out)
     aside = tmp_path / "aside"
     spend.rename(aside)
-    with pytest.raises(InputError, match="is missing") as told:
+    with pytest.raises(InputError, match="is missing") as raised:
         charged(10, out)
-    one_line(told.value)
+    one_line(raised.value)
     out.unlink()
     aside.rename(spend)
-    with pytest.raises(InputError, match="another calibration") as told:
+    with pytest.raises(InputError, match="another calibration") as raised:
         charged(5, out, policy=Policy(later_temperature=0.9))
-    one_line(told.value)
+    one_line(raised.value)
 
 
 def test_a_model_that_costs_nothing_needs_no_journal(tmp_path):
-    """Nothing is written beside the calibration of a free model, and it says nothing of what was spent."""
+    """Nothing is written next to the calibration of a free model, and it has no costs."""
     found = piloted(Places(), Says(lambda *_: "a"), 10, tmp_path / "cal.json")
     assert found.spent is None
     assert [path.name for path in tmp_path.iterdir()] == ["cal.json"]
 
 
 def test_a_limit_that_could_not_be_kept_is_refused_before_a_call(tmp_path):
-    """Dollars need a price: without one nothing is asked."""
+    """A limit in dollars without a price is refused before any call."""
     asked = []
     with pytest.raises(InputError, match="needs the price of charging/m"):
         piloted(Places(), Charging(lambda *_: asked.append(1) or "a"), 10, budget=Budget(usd=1.0), **UNTRIED)
@@ -216,7 +216,7 @@ def test_a_limit_that_could_not_be_kept_is_refused_before_a_call(tmp_path):
 
 
 def test_copies_end_a_calibration_as_they_end_a_run():
-    """A pilot whose replies are copies of each other would measure nothing: it stops, with the reason."""
+    """A pilot whose replies are copies of each other measures nothing, so it stops with the reason."""
 
     class Copying(Charging):
         async def sample(self, prompt, settings, n):

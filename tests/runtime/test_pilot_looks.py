@@ -1,4 +1,4 @@
-"""Pilots of voters that err often: which of their errors are looked at again, and which are known well enough."""
+"""Pilots of voters that err often: which of their errors are sampled again, and which are known well enough."""
 
 from dataclasses import replace
 
@@ -12,12 +12,12 @@ from virtual_time import LoopClock, Says, Slow, virtually
 
 
 def jittered(prompt, settings):
-    """Seconds that a call takes: other ones for every call, so that answers come back in another order."""
+    """Seconds that a call takes, different for every call, so that answers come back in another order."""
     return (settings.step * 7919 + settings.slot * 104_729) % 997 / 100.0
 
 
 def three_voters(chain, wrong=0.79):
-    """Two voters that are right on 99 % of their votes, and one that says the same wrong thing on most of its own."""
+    """Two voters that are right on 99 % of their votes, and one that mostly gives the same wrong answer."""
 
     def one_wrong(prompt):
         rehearsal = chain.rehearse(prompt)
@@ -27,8 +27,8 @@ def three_voters(chain, wrong=0.79):
     return Ensemble([*voters, NoisySampler(chain.rehearse, p=0.99, v=0.999)])
 
 
-def test_a_voter_that_errs_on_most_steps_is_not_looked_at_on_each():
-    """Once its errors were looked at on sixty steps they are known; samples go to steps where others may err."""
+def test_a_voter_that_errs_on_most_steps_is_not_sampled_again_on_each():
+    """After sixty steps with repeat samples its errors are known, and samples go to steps where others may err."""
     chain = Hanoi(disks=12)
     found = piloted(chain, three_voters(chain), 12_000, in_flight=256)
     good, bad, better = ([step for step in found.troubles if step.voters[number].first_wrong] for number in range(3))
@@ -39,8 +39,8 @@ def test_a_voter_that_errs_on_most_steps_is_not_looked_at_on_each():
     assert found.steps > 1500
 
 
-def test_which_steps_are_looked_at_again_depends_on_no_overtaking():
-    """With many steps in flight, whose answers overtake each other, a pilot looks at the same ones again."""
+def test_which_steps_are_sampled_again_does_not_depend_on_arrival():
+    """With many steps in flight whose answers overtake each other, the same steps are sampled again."""
 
     def came(in_flight):
         chain = Hanoi(disks=9)
@@ -52,8 +52,8 @@ def test_which_steps_are_looked_at_again_depends_on_no_overtaking():
     assert counted(came(64)) == counted(alone)
 
 
-def test_a_pilot_that_goes_on_looks_at_the_same_steps_again(tmp_path):
-    """Which errors are known well follows from what is counted: a pilot that was stopped goes on as it would have."""
+def test_a_resumed_pilot_samples_the_same_steps_again(tmp_path):
+    """Which errors are known well follows from the counts, so a stopped pilot continues as it would have."""
     chain, path = Hanoi(disks=10), tmp_path / "cal.json"
     for samples in (3000, 6000):
         piloted(chain, three_voters(chain), samples, path)
@@ -61,16 +61,16 @@ def test_a_pilot_that_goes_on_looks_at_the_same_steps_again(tmp_path):
     assert counted(together) == counted(piloted(chain, three_voters(chain), 9000))
 
 
-def test_a_voter_that_errs_now_and_then_is_always_looked_at():
-    """Where a voter errs on no more than a quarter of the steps, all its errors are looked at, however many."""
+def test_all_errors_of_a_voter_that_errs_rarely_are_sampled_again():
+    """If a voter errs on at most a quarter of the steps, all its errors are sampled again."""
     chain = Hanoi(disks=12)
     found = piloted(chain, NoisySampler(chain.rehearse, p=0.85), 8000, in_flight=256)
     assert found.voters[0].wrong > 2 * MIN_REPEATED_STEPS
     assert found.repeated_share(0) == 1.0
 
 
-def test_without_a_truth_every_doubtful_step_is_looked_at_again():
-    """Where a wide margin replaces the truth, who erred is not certain: all steps get second samples."""
+def test_without_a_truth_every_doubtful_step_is_sampled_again():
+    """If a wide margin replaces the truth, all doubtful steps get repeat samples, since who erred is not certain."""
 
     def says(prompt, step, slot):
         return "a" if slot % 3 else "b"

@@ -1,4 +1,4 @@
-"""What ends a pilot before its end: providers that fail, code of the user's that does, and requests to stop."""
+"""What ends a pilot early: providers that fail, errors in the user's code, and requests to stop."""
 
 import asyncio
 import os
@@ -36,8 +36,8 @@ def busy_once(step_of_trouble, error, answer="a"):
 # --- providers
 
 
-def test_a_busy_provider_is_waited_for_and_nothing_counts_it():
-    """A 429 costs the time that the provider asks for; the step is drawn as if nothing had been."""
+def test_a_busy_provider_is_waited_for_and_not_counted():
+    """A 429 costs the time that the provider asks for; the step is drawn as if nothing had happened."""
     clock = FakeClock()
     script = [ProviderBusy("429", retry_after=40.0), ProviderBusy("429"), "w", "a"]
     sampler = ScriptedSampler({step: [*script[: 2 * (step == 3)], *["a"] * 40] for step in range(6)})
@@ -47,7 +47,7 @@ def test_a_busy_provider_is_waited_for_and_nothing_counts_it():
 
 
 def test_a_call_without_samples_is_tried_again():
-    """An empty reply is a passing failure, and so is the lack of some of what was asked for."""
+    """An empty reply is a transient failure, and so is a reply with fewer samples than asked for."""
     lengths = iter([0, 1, 3, 0, 5, 20])
 
     asked = []
@@ -65,7 +65,7 @@ def test_a_call_without_samples_is_tried_again():
 
 
 def test_a_provider_that_is_down_ends_the_pilot_with_what_it_has(tmp_path):
-    """A lasting failure is ProviderGone; the steps before are in the file, and the same call goes on from there."""
+    """A lasting failure is ProviderGone; the steps before are in the file, and the same call continues from there."""
     path = tmp_path / "cal.json"
     order = []
     whole = piloted(Places(40), Says(lambda prompt, step, slot: order.append(step) or "a"), 40)
@@ -86,7 +86,7 @@ def test_a_provider_that_stays_away_ends_the_pilot():
 
 
 def test_a_bug_in_a_parser_is_passed_on_with_the_file_kept(tmp_path):
-    """What a user's parser raises is no red flag: it ends the pilot as it is, and what was counted is kept."""
+    """An exception of a user's parser is no red flag: it ends the pilot, and what was counted is kept."""
     order, path = [], tmp_path / "cal.json"
     piloted(Places(40), Says(lambda prompt, step, slot: order.append(step) or "a"), 40)
     broken = order[7]
@@ -102,8 +102,8 @@ def test_a_bug_in_a_parser_is_passed_on_with_the_file_kept(tmp_path):
     assert read_calibration(path).steps == 7
 
 
-def test_a_bug_while_other_steps_are_under_way_is_passed_on():
-    """With many steps in flight the error is the same, and nothing is left running."""
+def test_a_bug_while_other_steps_are_in_flight_is_passed_on():
+    """With many steps in flight the error is the same, and no task is left."""
 
     def parse(text):
         raise KeyError("move")
@@ -116,21 +116,21 @@ def test_a_bug_while_other_steps_are_under_way_is_passed_on():
     assert len(asyncio.run(main())) == 1
 
 
-def test_a_chain_that_is_shorter_than_it_says_is_told_so():
-    """A chain whose length and steps disagree is an error of the user's, named by its step."""
+def test_a_chain_that_is_shorter_than_its_length_is_an_error():
+    """A chain whose length and steps disagree is an error of the user's, with the step."""
 
     class Short(Places):
         def length(self):
             return 2 * self.steps
 
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as raised:
         piloted(Short(20), Says(lambda *_: "a"), 40)
-    assert "ends before step" in one_line(told.value)
+    assert "ends before step" in one_line(raised.value)
 
 
 @pytest.mark.parametrize("answer", ["a", [7], None], ids=["text", "numbers", "none"])
-def test_a_sampler_that_breaks_its_contract_is_told_so(answer):
-    """What is no list of samples is a TypeError of the sampler's, as in a run."""
+def test_a_sampler_that_breaks_its_contract_is_an_error(answer):
+    """A result that is no list of samples is a TypeError of the sampler, as in a run."""
 
     class Careless:
         name, paid, compact = "careless", False, False
@@ -146,7 +146,7 @@ def test_a_sampler_that_breaks_its_contract_is_told_so(answer):
 
 
 class Yielding(NoisySampler):
-    """Noise that gives others a turn before it answers, as a model that is waited for does."""
+    """Noise that lets other tasks run before it answers, like a model over a network."""
 
     async def sample(self, prompt, settings, n):
         for _ in range(3):
@@ -177,10 +177,10 @@ def cancel():
 @pytest.mark.parametrize("in_flight", [1, 30])
 @pytest.mark.parametrize("how", [stop, cancel])
 @pytest.mark.parametrize("chain", [Hanoi(disks=8), Words(60)], ids=["entered", "walked"])
-def test_a_pilot_that_goes_on_counts_what_an_uninterrupted_one_does(tmp_path, in_flight, how, chain):
-    """Stopped again and again and gone on with from its file, a pilot counts to the last byte what it would have.
+def test_a_resumed_pilot_counts_what_an_uninterrupted_one_does(tmp_path, in_flight, how, chain):
+    """Stopped repeatedly and continued from its file, a pilot ends with the same bytes as without stops.
 
-    A signal lets the samples in flight come in; whoever cancels it gives them up, and they are drawn again.
+    A signal lets the samples in flight come in; a cancellation abandons them, and they are drawn again.
     """
     path, options = tmp_path / "cal.json", PilotOptions(in_flight=in_flight)
     whole = calibrate(chain, Yielding(chain.rehearse, 0.8, 0.8), 10**6, options=options)
@@ -196,7 +196,7 @@ def test_a_pilot_that_goes_on_counts_what_an_uninterrupted_one_does(tmp_path, in
 
 
 def test_a_stop_that_comes_with_the_last_step_loses_nothing(tmp_path):
-    """Where nothing is lacking any more, a request to stop is no interruption: the pilot is complete."""
+    """If nothing is missing, a request to stop does not interrupt: the pilot is complete."""
 
     def seen(calibration):
         if calibration.samples >= 20:
@@ -207,14 +207,14 @@ def test_a_stop_that_comes_with_the_last_step_loses_nothing(tmp_path):
 
 
 def test_a_pilot_that_has_enough_draws_nothing(tmp_path):
-    """Asked for no more samples than the file holds, a pilot returns what is there."""
+    """Asked for no more samples than the file has, a pilot returns it."""
     path, sampler = tmp_path / "cal.json", Says(lambda *_: "a")
     first = piloted(Places(), sampler, 100, path)
     assert counted(piloted(Places(), Says(lambda *_: ProviderDown("not asked")), 50, path)) == counted(first)
 
 
-def test_a_pilot_asked_for_more_goes_on(tmp_path):
-    """Asked for more, it draws what is lacking, of steps that it has not looked at."""
+def test_a_pilot_asked_for_more_continues(tmp_path):
+    """Asked for more, it draws the missing samples, of new steps."""
     path, chain = tmp_path / "cal.json", Hanoi(disks=8)
     options = PilotOptions(in_flight=1)
     calibrate(chain, "noise/p=0.9", 100, path, options=options)
@@ -222,8 +222,8 @@ def test_a_pilot_asked_for_more_goes_on(tmp_path):
     assert counted(more) == counted(calibrate(chain, "noise/p=0.9", 300, options=options))
 
 
-def test_a_noisy_sampler_of_ones_own_is_named(tmp_path):
-    """The file says which model was measured, also where that was passed as an object."""
+def test_a_sampler_passed_as_an_object_is_named(tmp_path):
+    """The file has the model's name, also if the model was passed as an object."""
     chain = Hanoi(disks=5)
     sampler = NoisySampler(chain.rehearse, 0.9)
     calibrate(chain, sampler, 10, tmp_path / "cal.json")
@@ -231,8 +231,8 @@ def test_a_noisy_sampler_of_ones_own_is_named(tmp_path):
 
 
 def test_a_calibration_that_is_stopped_says_how_many_calls_it_waits_for():
-    """What is shown after Ctrl-C is updated each second of the calls in flight, as in a run."""
-    told, started = [], threading.Event()
+    """After Ctrl-C the number of calls in flight is updated each second, as in a run."""
+    notices, started = [], threading.Event()
 
     async def slow(prompt, settings):
         if not started.is_set():
@@ -241,15 +241,15 @@ def test_a_calibration_that_is_stopped_says_how_many_calls_it_waits_for():
         await asyncio.sleep(60)
         return "a"
 
-    options = PilotOptions(grace=0.2, stopping=lambda calls, seconds: told.append((calls > 0, seconds)))
+    options = PilotOptions(grace=0.2, stopping=lambda calls, seconds: notices.append((calls > 0, seconds)))
     with pytest.raises(Interrupted):
         calibrate(Places(6), slow, 6, options=options)
-    assert told[0] == (True, 0.2)
-    assert told[-1][1] == 0.0
+    assert notices[0] == (True, 0.2)
+    assert notices[-1][1] == 0.0
 
 
 def test_a_calibration_whose_journal_fails_at_once_leaves_its_shared_budget(monkeypatch):
-    """Where even its first entry cannot be kept, its hours do not run on in a budget that other runs share."""
+    """If its first entry cannot be kept, its hours stop counting in a budget that other runs share."""
 
     def full(self, entry):
         raise JournalError("disk full")

@@ -37,7 +37,7 @@ def test_a_round_asks_at_once_for_exactly_what_could_end_the_race():
 
 
 def test_one_temperature_needs_one_call_a_round():
-    """Where first and later temperatures are the same, a round is a single call."""
+    """If first and later temperatures are the same, a round is a single call."""
     sampler = ScriptedSampler(["a", "a", "a"])
     run(Words(1), sampler, replace(K3, first_temperature=0.7, later_temperature=0.7))
     assert sampler.calls == [(0, 0, 3, 0.7)]
@@ -49,20 +49,20 @@ RULES = st.builds(AheadBy, st.integers(1, 4)) | st.builds(FirstTo, st.integers(1
 @given(st.lists(st.sampled_from("abc!"), min_size=60, max_size=60), RULES)
 @settings(max_examples=60, deadline=None)
 def test_no_sample_is_asked_for_that_the_race_did_not_need(script, rule):
-    """Whatever is answered, every round asks for the race's missing votes, no more and no fewer, and ends there."""
+    """For any answers, every round asks for exactly the race's missing votes, and ends there."""
     policy = Policy(rule=rule, vote_cap=12, flag_cap=2)
     sampler = ScriptedSampler(script)
     outcome = run(Words(1), sampler, policy)
-    race, expected, told, flags = Race(rule, 12), [], 0, 0
+    race, expected, counted, flags = Race(rule, 12), [], 0, 0
     while race.missing() and flags < policy.flag_cap * (race.votes + race.missing()):
         asked = race.missing()
-        expected += [(0, 1), (1, asked - 1)] if told == 0 and asked > 1 else [(told, asked)]
-        for text in script[told : told + asked]:
+        expected += [(0, 1), (1, asked - 1)] if counted == 0 and asked > 1 else [(counted, asked)]
+        for text in script[counted : counted + asked]:
             if text == "!":
                 flags += 1
             else:
                 race.tell(text)
-        told += asked
+        counted += asked
     assert [(slot, n) for _, slot, n, _ in sampler.calls] == expected
     assert sum(n for _, n in expected) == len(outcome.replies)
 
@@ -70,8 +70,8 @@ def test_no_sample_is_asked_for_that_the_race_did_not_need(script, rule):
 # --- arrival
 
 
-def test_two_calls_of_a_round_are_under_way_together():
-    """The first sample, at its own temperature, does not hold up the others."""
+def test_two_calls_of_a_round_are_in_flight_together():
+    """The first sample, at its own temperature, does not delay the others."""
 
     async def together():
         both = asyncio.Barrier(2)
@@ -85,8 +85,8 @@ def test_two_calls_of_a_round_are_under_way_together():
     assert asyncio.run(together()).at == ["a"]
 
 
-def test_votes_are_told_by_number_not_by_arrival():
-    """While the first sample is out, later ones that are back already are journaled and do not vote yet."""
+def test_votes_count_by_number_not_by_arrival():
+    """While the first sample is in flight, later ones are journaled when received and do not vote yet."""
     folded, seen = RunState(), []
 
     async def late_first():
@@ -112,7 +112,7 @@ def test_votes_are_told_by_number_not_by_arrival():
 
 @pytest.mark.parametrize("texts", ["aab", "bba", "!ab", "a!!", "aba", "!!!"])
 def test_the_order_of_arrival_changes_nothing(texts):
-    """A step comes out the same, vote for vote, whether its first sample arrives first or last."""
+    """A step has the same result, vote for vote, whether its first sample is received first or last."""
 
     async def both(first_waits):
         others_are_in = asyncio.Event()
@@ -158,7 +158,7 @@ def test_a_chain_of_many_steps_leaves_the_loop_room_for_others():
 
 
 def test_a_step_at_its_vote_cap_is_undecided_not_won_by_the_plurality():
-    """A race that meets its cap at 3-1 stops the run; the leader is not carried forward, and the votes are kept."""
+    """A race that reaches its cap at 3-1 stops the run; the leader is not carried forward, and the votes are kept."""
     outcome = run(Words(2), ScriptedSampler(["a", "b", "a", "a"]), replace(K3, vote_cap=4))
     assert isinstance(outcome.error, StepUndecided)
     assert outcome.of(Committed) == []
@@ -168,14 +168,14 @@ def test_a_step_at_its_vote_cap_is_undecided_not_won_by_the_plurality():
 
 
 def test_a_win_in_the_last_vote_the_cap_allows_counts():
-    """The vote that fills the cap may also win."""
+    """The vote that reaches the cap may also win."""
     outcome = run(Words(1), ScriptedSampler(["a", "b", "a", "a"]), replace(K2, vote_cap=4))
     assert outcome.at == ["a"]
     assert outcome.decided[0].tally == (3, 1)
 
 
-def test_a_raised_vote_cap_goes_on_with_the_votes_there_are():
-    """On resuming with a higher cap, an undecided step keeps its votes and asks only for those still missing."""
+def test_a_raised_vote_cap_continues_with_the_votes_so_far():
+    """Resumed with a higher cap, an undecided step keeps its votes and asks only for those still missing."""
     first = run(Words(1), ScriptedSampler(["a", "b", "a", "b"]), replace(K2, vote_cap=4))
     sampler = ScriptedSampler(["a", "b", "a", "b", "b", "b"])
     second = resume(Words(1), sampler, first.entries, caps=(10, None))
@@ -194,7 +194,7 @@ def test_resuming_an_undecided_step_as_it_is_asks_for_nothing():
 
 
 def test_a_step_whose_samples_are_all_flagged_is_undecided():
-    """All-flagged never elects candidate 0: after flag_cap flags for each vote needed the run stops."""
+    """After flag_cap flags for each vote needed the run stops, and no candidate is elected."""
     outcome = run(Words(1), ScriptedSampler(["!"] * 99), replace(K2, flag_cap=3))
     assert isinstance(outcome.error, StepUndecided)
     assert len(outcome.flags) == 6
@@ -202,8 +202,8 @@ def test_a_step_whose_samples_are_all_flagged_is_undecided():
     assert outcome.of(Committed) == []
 
 
-def test_a_raised_flag_cap_lets_a_flagged_step_go_on():
-    """On resuming with a higher flag cap, a step stopped by red flags draws further samples."""
+def test_a_raised_flag_cap_lets_a_flagged_step_continue():
+    """Resumed with a higher flag cap, a step stopped by red flags draws further samples."""
     first = run(Words(1), ScriptedSampler(["!"] * 99), replace(K2, flag_cap=3))
     second = resume(Words(1), ScriptedSampler(["!"] * 6 + ["a", "a"]), first.entries, caps=(None, 5))
     assert second.at == ["a"]

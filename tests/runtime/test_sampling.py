@@ -27,7 +27,7 @@ def test_only_the_first_sample_is_drawn_at_the_first_temperature():
 
 
 def test_a_malformed_first_reply_is_not_asked_again_at_temperature_zero():
-    """The redraw of a flagged greedy sample is a new sample: asking the same again would flag forever."""
+    """A flagged greedy sample is replaced at another temperature, since the same answer would be flagged forever."""
 
     async def greedy_is_malformed(slot, n):
         assert (sampler.calls[-1][3] == 0.0) is (slot == 0)
@@ -40,8 +40,8 @@ def test_a_malformed_first_reply_is_not_asked_again_at_temperature_zero():
     assert outcome.flags == [FlagKind.MALFORMED] * 2
 
 
-def test_a_sampler_is_told_which_samples_it_draws_and_how_long_they_may_be():
-    """Settings name the run's seed, the step, the first sample's number, and the limit on output tokens."""
+def test_a_samplers_settings_name_its_samples_and_their_length():
+    """Settings have the run's seed, the step, the first sample's number, and the limit on output tokens."""
     seen = []
 
     class Seeing(ScriptedSampler):
@@ -58,8 +58,8 @@ def test_a_sampler_is_told_which_samples_it_draws_and_how_long_they_may_be():
 @pytest.mark.parametrize(
     ("wants", "compact", "worded"), [(True, "short", "short"), (False, "short", "long"), (True, None, "long")]
 )
-def test_the_compact_prompt_is_for_samplers_that_want_it(wants, compact, worded):
-    """A sampler gets the compact wording where it wants it and there is one, else the whole prompt."""
+def test_the_compact_prompt_is_for_samplers_that_ask_for_it(wants, compact, worded):
+    """A sampler that asks for the compact wording gets it if there is one, else the whole prompt."""
     seen = []
 
     class Two(Words):
@@ -78,7 +78,7 @@ def test_the_compact_prompt_is_for_samplers_that_want_it(wants, compact, worded)
 # --- copies
 
 
-def test_a_reply_that_the_provider_admits_to_have_cached_is_no_vote():
+def test_a_reply_marked_as_cached_is_no_vote():
     """Cached replies are flagged and drawn again, however often they come."""
     copy = Sample("wrong", cached=True)
     outcome = run(Words(1), ScriptedSampler([copy, copy, "a", copy, "a"]), K2, guards=Guards(copies=1.0))
@@ -87,7 +87,7 @@ def test_a_reply_that_the_provider_admits_to_have_cached_is_no_vote():
 
 
 def test_one_reply_served_twice_is_one_vote():
-    """Samples of the same reply_id are one vote, so that a copy cannot win a race by itself."""
+    """Samples with the same reply_id are one vote, so that a copy cannot win a race by itself."""
     first = Sample("wrong", reply_id=f"{1:016x}")
     others = [Sample("a", reply_id=f"{i:016x}") for i in range(2, 6)]
     outcome = run(Words(1), ScriptedSampler([first, first, first, *others]), K2, guards=Guards(copies=1.0))
@@ -97,7 +97,7 @@ def test_one_reply_served_twice_is_one_vote():
 
 
 def test_samples_of_one_reply_never_count_as_two_replies():
-    """Where one in between stops the run, by a bug of the parser, what came behind it is charged and does not vote."""
+    """If a bug of the parser stops the run between samples of a reply, the later ones are charged and do not vote."""
 
     def parse(text):
         if text == "odd":
@@ -114,7 +114,7 @@ def test_samples_of_one_reply_never_count_as_two_replies():
 
 
 def test_a_copy_is_known_again_after_resuming():
-    """The identity of a reply is in the journal: a copy served in the next session is still a copy."""
+    """Reply ids are in the journal, so a copy served in the next session is recognized."""
     first = Sample("wrong", reply_id=f"{1:016x}")
     begun = run(Words(1), ScriptedSampler([first, first, "a", "a", "a"]), K2)
     cut = next(i for i, entry in enumerate(begun.entries) if isinstance(entry, Replies)) + 1
@@ -124,7 +124,7 @@ def test_a_copy_is_known_again_after_resuming():
 
 
 def test_a_share_of_copies_beyond_the_guard_stops_the_run():
-    """Copies that come instead of votes stop the run, resumable, with the reason; none of them has voted."""
+    """Copies in place of votes stop the run, resumable, with the reason; none of them voted."""
     outcome = run(Words(1), ScriptedSampler([Sample("wrong", cached=True)] * 60), K2)
     assert isinstance(outcome.error, VotesCopied)
     assert outcome.paused.kind == "copies"
@@ -132,8 +132,8 @@ def test_a_share_of_copies_beyond_the_guard_stops_the_run():
     assert len(outcome.flags) <= 5
 
 
-def test_the_same_text_without_an_identity_is_an_honest_vote():
-    """Short answers agree honestly: equal texts alone are no copies."""
+def test_the_same_text_without_an_id_is_a_vote():
+    """Short answers often agree: equal texts alone are no copies."""
     assert run(Words(1), ScriptedSampler(["a", "a"]), K2).decided[0].tally == (2,)
 
 
@@ -141,7 +141,7 @@ def test_the_same_text_without_an_identity_is_an_honest_vote():
 
 
 def test_a_sampler_that_returns_fewer_is_asked_for_the_rest_only():
-    """Each call asks for the samples that have not come yet, under their own numbers."""
+    """Each call asks for the samples still missing, under their own numbers."""
 
     async def one_at_a_time(slot, n):
         return [f"{'a' if slot != 1 else 'b'}"]
@@ -153,7 +153,7 @@ def test_a_sampler_that_returns_fewer_is_asked_for_the_rest_only():
 
 
 def test_samples_beyond_those_asked_for_are_not_counted():
-    """A sampler that returns more than n is taken at the first n; the others are not journaled and do not vote."""
+    """Of more than n samples the first n are taken; the others are not journaled and do not vote."""
 
     async def generous(slot, n):
         return ["a", "b", "b", "b"][: n + 3]
@@ -164,7 +164,7 @@ def test_samples_beyond_those_asked_for_are_not_counted():
 
 
 def test_no_sample_at_all_counts_as_a_failure_of_the_provider():
-    """An empty list is neither vote nor flag: it is waited out and asked again."""
+    """An empty list is neither vote nor flag: it is retried after a wait."""
 
     async def reluctant(slot, n):
         return [] if len(sampler.calls) < 4 else ["a"] * n
@@ -181,7 +181,7 @@ def test_no_sample_at_all_counts_as_a_failure_of_the_provider():
 
 
 def test_a_failure_of_the_provider_is_neither_vote_nor_flag():
-    """A call that failed is made again for the same samples; nothing of it counts."""
+    """A failed call is made again for the same samples, and counts as nothing."""
     sampler = ScriptedSampler([ProviderBusy("overloaded"), "a", "b", "a", "a"])
     outcome = run(Words(1), sampler, replace(K2, first_temperature=0.5, later_temperature=0.5))
     assert sampler.calls == [(0, 0, 2, 0.5), (0, 0, 2, 0.5), (0, 2, 2, 0.5)]
@@ -202,7 +202,7 @@ class Durable(MemoryJournal):
 
 
 def test_an_intent_is_durable_before_a_paid_call_is_sent():
-    """When a paid call goes out, the intent for exactly its samples is committed."""
+    """When a paid call is sent, the intent for exactly its samples is committed."""
     journal = Durable()
 
     async def answer(slot, n):
@@ -217,7 +217,7 @@ def test_an_intent_is_durable_before_a_paid_call_is_sent():
     assert outcome.folded.calls.in_flight == set()
 
 
-def test_a_call_given_up_before_it_was_sent_is_settled():
+def test_a_call_cancelled_before_it_was_sent_is_settled():
     """Cancelled while its intent is made durable, a call is noted as not sent: it is neither unknown nor counted."""
 
     class Stuck(MemoryJournal):
@@ -246,13 +246,13 @@ def test_a_call_given_up_before_it_was_sent_is_settled():
 
 
 def test_a_call_that_costs_nothing_leaves_no_intent():
-    """Samplers that are not paid write neither intents nor failures."""
+    """Samplers that are not paid have neither intents nor failures in the journal."""
     outcome = run(Words(2), ScriptedSampler([ProviderBusy("busy"), "a", "a"], paid=False), K2)
     assert outcome.of(Intent, Failed) == []
 
 
 def test_every_intent_is_settled_when_a_run_ends_well():
-    """Replies and failures settle the intents they belong to: nothing is reported as unknown."""
+    """Replies and failures settle their intents: nothing is reported as unknown."""
     script = [ProviderBusy("busy"), ProviderBusy("busy"), "a", "!", "b", "a", "a"]
     outcome = run(Words(2), ScriptedSampler(script), K2)
     assert (outcome.folded.calls.in_flight, outcome.folded.calls.unknown) == (set(), 0)
@@ -260,13 +260,13 @@ def test_every_intent_is_settled_when_a_run_ends_well():
 
 
 def test_a_lasting_failure_settles_its_intent():
-    """A call refused permanently was answered: it is no unknown outcome after resuming."""
+    """A call refused permanently is not of unknown outcome after resuming."""
     stopped = run(Words(1), ScriptedSampler([ProviderDown("no such model")]), K1)
     assert resume(Words(1), ScriptedSampler(["a"]), stopped.entries).folded.calls.unknown == 0
 
 
 def test_replies_of_one_call_survive_the_failure_of_the_other():
-    """Samples that came back before a sibling call failed permanently are kept, and not asked for again."""
+    """Samples received before a sibling call failed permanently are kept, and not asked for again."""
 
     async def answer(slot, n):
         if slot:
@@ -293,7 +293,7 @@ def test_tokens_are_added_up_over_votes_and_flags():
 
 
 def test_voters_are_named_at_their_first_sample():
-    """Samples name who answered; a sampler's own name is used where they do not."""
+    """The voter is the name in the sample, or else the sampler's own name."""
     script = [Sample("a", voter="left"), Sample("a", voter="right"), Sample("b"), Sample("a", voter="left"), "a"]
     outcome = run(Words(1), ScriptedSampler(script), Policy(rule=AheadBy(3)))
     names = {voter.number: voter.name for voter in outcome.of(Voter)}
@@ -303,7 +303,7 @@ def test_voters_are_named_at_their_first_sample():
 
 
 def test_a_text_is_journaled_once_a_step():
-    """Later samples of the same text, and of the same choice, refer to the first by its number."""
+    """Later samples with the same text or choice refer to the first by its number."""
     outcome = run(Words(1), ScriptedSampler(["a", "b", "a", "a"]), K2)
     assert [(reply.text, reply.choice) for reply in outcome.replies] == [
         ("a", '"a"'),
@@ -315,7 +315,7 @@ def test_a_text_is_journaled_once_a_step():
 
 @pytest.mark.parametrize("text", [None, 0, 7, b"a", ["a"]])
 def test_a_sample_without_text_is_a_bug_that_is_named(text):
-    """A sampler whose sample holds no text is refused: the journal could not tell it from a reference."""
+    """A sample without text is refused, since the journal could not distinguish it from a reference."""
 
     async def answer(slot, n):
         return [Sample(text)] * n

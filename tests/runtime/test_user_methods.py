@@ -1,4 +1,4 @@
-"""Errors in a user's own methods: each names the method, the step, what is wrong where, and the user's line."""
+"""Errors in a user's own methods name the method, the step, the fault and the user's line."""
 
 import datetime
 import re
@@ -24,13 +24,13 @@ def model(prompt, settings):
 
 
 def chain_with(**methods):
-    """A chain of three words, with methods of its own instead of these."""
+    """A chain of three words with these methods of its own."""
     kept = {name: method for name, method in methods.items() if name != "parse"}
     return type("Mine", (Words,), kept)(3, methods.get("parse", str.strip))
 
 
 def failure(**methods):
-    """The error that a run of such a chain ends with; steps are asked ahead where the chain guesses."""
+    """The error that ends a run of such a chain; steps are asked ahead if the chain has a guess."""
     chain = chain_with(**methods)
     options = unerring.Options(speculate="guess" if "guess" in methods else "off")
     try:
@@ -62,7 +62,7 @@ WRONG = {
 
 
 def test_a_wrong_return_names_method_step_path_and_line():
-    """Whatever method returns what it must not, the message says which, at what step, where in it, and its line."""
+    """A wrong return value of any method is named with the method, the step, the place in the value and the line."""
     wrong = {}
     for method, (does, begins) in WRONG.items():
         error = failure(**{method: does})
@@ -91,8 +91,8 @@ def test_a_model_function_of_the_wrong_type_is_named_with_step_and_line():
     assert f"{__file__}, line {forgetful.__code__.co_firstlineno}" in str(error)
 
 
-def test_a_rehearsal_is_looked_at_where_it_is_made_and_where_it_is_used():
-    """Wrong answers that are no tuple, or none, are an error of the user's line; what is no rehearsal is named."""
+def test_a_rehearsal_is_checked_where_it_is_made_and_used():
+    """Wrong answers that are no tuple, or none, are an error of the user's line; another return value is named."""
     for right, wrong in ((1, ("b",)), ("a", "b"), ("a", ()), ("a", (1,))):
         with pytest.raises(TypeError, match="Rehearsal") as caught:
             Rehearsal(right, wrong)
@@ -106,7 +106,7 @@ class Mine(Exception):
 
 
 def test_an_error_raised_in_a_method_keeps_its_type_and_says_where_it_was_raised():
-    """The very exception is passed on, with a note of method and step, also where the method cannot be called so."""
+    """The same exception is passed on with a note of method and step, also if the method cannot be called so."""
 
     def raises(*_):
         raise Mine("a bug")
@@ -130,8 +130,8 @@ def test_an_error_raised_in_a_method_keeps_its_type_and_says_where_it_was_raised
     assert place == f"in parse() of step 0 ({__file__}, line {no_arguments.__code__.co_firstlineno})"
 
 
-def test_a_parser_that_an_answer_does_not_suit_is_told_of_red_flags():
-    """An answer that `int` cannot read stops the run, in words that say what a parser does about it."""
+def test_a_parser_that_fails_on_an_answer_gets_advice_on_red_flags():
+    """An answer that `int` cannot read stops the run, with what a parser should do about it."""
     note = method_note(failure(parse=int))
     assert note == "in parse() of step 0; for an answer in the wrong form a parser raises RedFlag"
 
@@ -145,7 +145,7 @@ def test_a_forgotten_return_of_advance_is_named_where_the_next_step_fails():
     assert method_note(failure(advance=advance)) == "in advance() returned None, subtask() of step 1"
 
 
-def test_fields_of_a_subtask_are_looked_at_on_the_users_own_line():
+def test_fields_of_a_subtask_are_checked_on_the_users_own_line():
     """A question that could not be asked is an error of the line that makes it."""
     fields = {
         "prompt": 3,
@@ -167,7 +167,7 @@ OTHERS = ("answers", "checked", "length_of", "replace", "restart", "state", "sta
 
 
 def test_a_misspelled_optional_method_is_an_error_when_the_chain_is_made():
-    """A method that is never called is named with the one that is meant; other names are accepted."""
+    """A method that would never be called is named with the one that is meant; other names are accepted."""
 
     def own(self, *_):
         return None
@@ -182,7 +182,7 @@ def test_a_misspelled_optional_method_is_an_error_when_the_chain_is_made():
 
 
 def test_a_method_with_other_arguments_is_an_error_when_the_chain_is_made():
-    """Too few or too many arguments, a value in place of a method, an async method: one line before any call."""
+    """Wrong numbers of arguments, a value in place of a method and an async method give one line before any call."""
 
     async def later(self, state, choice):
         return None

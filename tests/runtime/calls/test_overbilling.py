@@ -54,11 +54,11 @@ def notices(entries):
     """At each notice of a bill above a reservation: calls then in flight, with that one, and calls sent so far."""
     state, found = RunState(), []
     for entry in entries:
-        under_way = len(state.account._open)
+        in_flight = len(state.account._open)
         before = len(state.account.overbilled)
         state.apply(entry)
         if len(state.account.overbilled) > before:
-            found.append((under_way, state.account.calls))
+            found.append((in_flight, state.account.calls))
     return found
 
 
@@ -77,7 +77,7 @@ def test_the_budget_is_exceeded_only_by_calls_in_flight_at_the_notice(vary):
         entries, ended = lived(chain, sampler, opened(K3, chain, limits), guards=UNPROBED)
         found = notices(entries)
         assert len(found) <= 1 + vary, f"seed {seed}"
-        assert bill.total.money <= limits.money + sum(under_way for under_way, _ in found) * excess, f"seed {seed}"
+        assert bill.total.money <= limits.money + sum(in_flight for in_flight, _ in found) * excess, f"seed {seed}"
         assert ended is None or isinstance(ended, BudgetSpent)
         if limits.strict and found:
             assert isinstance(ended, BudgetSpent)

@@ -368,7 +368,7 @@ def test_a_cancelled_probe_cancels_its_calls():
     assert cancelled == [2]
 
 
-# what is heard
+# samples of a probe
 
 
 def test_the_copy_detector_gets_the_samples_of_a_probe():

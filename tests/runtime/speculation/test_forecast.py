@@ -1,4 +1,4 @@
-"""Forecasts of a step's choice, against Bayes' rule written out, and how much waste they are worth."""
+"""Forecasts of a step's choice, compared with Bayes' rule written out, and how many samples may be risked on them."""
 
 from collections import Counter
 from fractions import Fraction
@@ -16,7 +16,7 @@ steps = st.lists(st.tuples(st.sampled_from(CHOICES), guesses, tallies), max_size
 
 
 def taught(lessons):
-    """A foresight that has seen these steps, and the shares it should have learned, of guesses and of votes."""
+    """A forecaster that has seen these steps, and the shares of right guesses and votes that it should know."""
     foresight, right, wrong, won, lost = Forecaster(), 1, 1, 9, 1
     for choice, guess, tally in lessons:
         foresight.learn(choice, guess, tally)
@@ -28,7 +28,7 @@ def taught(lessons):
 
 
 def bayes(tally, guess, q, p):
-    """Each candidate's weight: the chance of what was seen if it is the right one, over that if none of them is."""
+    """Each candidate's weight: the probability of the observations if it is right, over that if none of them is."""
     weights = {None: Fraction(1)}
     for choice in {*tally, guess} - {None}:
         weights[choice] = (p / (1 - p)) ** tally.get(choice, 0)
@@ -39,7 +39,7 @@ def bayes(tally, guess, q, p):
 
 @given(steps, tallies, guesses)
 def test_a_forecast_is_bayes_rule(lessons, tally, guess):
-    """The forecast is the likeliest candidate, with its chance against the next one, or against one unseen so far."""
+    """The forecast is the most probable candidate, with its odds against the next one or an unseen one."""
     foresight, q, p = taught(lessons)
     weights = bayes(tally, guess, q, p)
     best = max(weights, key=weights.__getitem__)
@@ -57,7 +57,7 @@ def test_a_forecast_is_bayes_rule(lessons, tally, guess):
 
 @given(steps, tallies, guesses, st.sampled_from(CHOICES))
 def test_a_vote_more_never_makes_its_choice_less_probable(lessons, tally, guess, choice):
-    """As long as votes are more often right than wrong, one more for what is foreseen makes it surer."""
+    """While votes are more often right than wrong, one more for the forecast raises its probability."""
     foresight, _, p = taught(lessons)
     before, after = foresight.forecast(tally, guess), foresight.forecast(Counter(tally) + Counter([choice]), guess)
     if p > Fraction(1, 2) and before is not None and before.choice == choice:
@@ -68,7 +68,7 @@ def test_a_vote_more_never_makes_its_choice_less_probable(lessons, tally, guess,
 
 @given(steps, tallies, guesses)
 def test_a_forecast_is_more_likely_than_not(lessons, tally, guess):
-    """What is no more likely than not is not foreseen, and what is foreseen was voted for or guessed."""
+    """A forecast has a probability above 1/2, and was voted for or guessed."""
     forecast = taught(lessons)[0].forecast(tally, guess)
     if forecast is not None:
         assert 0.5 < forecast.probability <= 1.0
@@ -76,7 +76,7 @@ def test_a_forecast_is_more_likely_than_not(lessons, tally, guess):
 
 
 def test_right_guesses_earn_trust_and_wrong_ones_lose_it():
-    """A first guess is not relied on; after right ones it is, more and more, and after as many wrong ones not."""
+    """A first guess is not relied on; after right guesses it is, more and more, and after as many wrong ones not."""
     foresight = Forecaster()
     assert foresight.forecast({}, "a") is None
     trust = []
@@ -91,7 +91,7 @@ def test_right_guesses_earn_trust_and_wrong_ones_lose_it():
 
 
 def test_no_guess_teaches_nothing_of_guesses():
-    """Steps without a guess leave the trust in guesses as it was."""
+    """Steps without a guess do not change the estimated share of right guesses."""
     foresight = Forecaster()
     for _ in range(50):
         foresight.learn("a", None, {"a": 3})
@@ -99,7 +99,7 @@ def test_no_guess_teaches_nothing_of_guesses():
 
 
 def test_old_mistakes_are_forgotten():
-    """Old observations lose weight: a source of guesses that was bad and became good is trusted again."""
+    """Old observations lose weight: a source of guesses that became good is relied on again."""
     foresight = Forecaster()
     for _ in range(MAX_OBSERVATIONS):
         foresight.learn("a", "b", {})
@@ -109,7 +109,7 @@ def test_old_mistakes_are_forgotten():
 
 
 def test_never_an_error_in_three_million_votes_is_no_certainty():
-    """However long everything was right, a forecast stays one: nothing overflows, and nothing is taken as certain."""
+    """After any number of right votes a forecast stays below 1, and nothing overflows."""
     foresight = Forecaster()
     for _ in range(3000):
         foresight.learn("a", "a", {"a": 1000})
@@ -131,7 +131,10 @@ needed = st.integers(1, 20)
 
 @given(limits, st.integers(0, 10**6), st.integers(0, 10**6), needed)
 def test_the_risk_taken_expects_a_waste_between_less_than_half_the_limit_and_less_than_all(limit, wasted, more, votes):
-    """One sample of a step's votes is at risk, half the bound on average: that is 0.45 to 0.9 of the limit."""
+    """The expected waste is 0.45 to 0.9 of the limit.
+
+    One sample of a step's votes is at risk, half the bound on average.
+    """
     expected = worth_risking(limit, wasted, wasted + more, votes) / 2 / votes
     assert 0.449 * limit <= expected <= 0.901 * limit
 
@@ -145,12 +148,12 @@ def test_the_more_was_wasted_the_less_is_risked(limit, samples, one, other, vote
 
 @given(limits, st.integers(0, 10**6), needed)
 def test_past_the_limit_the_least_is_risked(limit, samples, votes):
-    """A run that has wasted its share goes on looking ahead, as far as earns the share back."""
+    """A run that has wasted its share still asks ahead as far as that lowers the share again."""
     spent = int(limit * (samples + GRACE_SAMPLES)) + 1
     assert worth_risking(limit, spent, samples, votes) == worth_risking(limit, 10 * spent, samples, votes)
 
 
 @given(st.integers(0, 100), st.integers(0, 100), needed)
 def test_without_any_waste_allowed_nothing_is_risked(wasted, samples, votes):
-    """At a limit of 0 only what is sure is asked."""
+    """At a limit of 0 only what is certain is asked."""
     assert worth_risking(0.0, wasted, samples, votes) == 0.0

@@ -1,4 +1,4 @@
-"""Steps that do not wait for each other: asked at the same time, without a guess, and never void."""
+"""Independent steps are asked at the same time without a guess, and are never dropped."""
 
 from dataclasses import dataclass, replace
 
@@ -20,7 +20,7 @@ STILL = replace(VOTES, waste=0.0)  # and nothing is asked at any risk
 
 @dataclass
 class Rows:
-    """`rows` rows of `width` words, each a step; the words of a row are asked of what the row before came to."""
+    """`rows` rows of `width` words, each word a step; the words of a row depend on the whole row before."""
 
     rows: int
     width: int
@@ -61,7 +61,7 @@ def by_turn(prompt, step, slot):
 
 
 def test_a_row_takes_as_long_as_one_step():
-    """Five rows of eight words: five times one second, and not forty."""
+    """Five rows of eight words take five times one second, not forty."""
     sampler = Slow(Says(by_turn), latency=1.0)
     outcome, time = ahead(Rows(5, 8), sampler, speculation=STILL)
     assert outcome.error is None
@@ -69,15 +69,15 @@ def test_a_row_takes_as_long_as_one_step():
     assert outcome.folded.wasted == 0
 
 
-def test_no_more_are_under_way_than_allowed():
-    """A row that is wider than that is asked as far as there is room, and the rest as answers come in."""
+def test_no_more_are_in_flight_than_allowed():
+    """A row that is wider than the limit is asked as answers are received."""
     sampler = Slow(Says(by_turn), latency=1.0)
     outcome, time = ahead(Rows(2, 8), sampler, speculation=replace(STILL, in_flight=12))
     assert outcome.error is None
     assert (time, sampler.most) == (4.0, 12)
 
 
-def test_what_a_step_comes_to_never_makes_those_beside_it_void():
+def test_a_steps_choice_never_drops_independent_steps():
     """A step whose first votes were wrong is decided late and otherwise; its row is asked once all the same."""
 
     def answer(prompt, step, slot):
@@ -90,8 +90,8 @@ def test_what_a_step_comes_to_never_makes_those_beside_it_void():
     assert max(settings.slot for _, settings, _ in sampler.calls if settings.step % 4 != 1) < 3
 
 
-def test_a_row_is_looked_beyond_once_its_votes_are_in():
-    """First votes come soon and others late: the next row is asked from where they lead, while the first is open."""
+def test_the_next_row_is_asked_from_the_first_votes():
+    """If first votes come soon and others late, the next row is asked from the state they lead to."""
     sampler = Slow(Says(by_turn), latency=lambda prompt, of: 1.0 if of.slot == 0 else 10.0)
     outcome, time = ahead(Rows(6, 4), sampler, speculation=replace(VOTES, waste=1.0))
     assert outcome.error is None
@@ -99,7 +99,7 @@ def test_a_row_is_looked_beyond_once_its_votes_are_in():
 
 
 def test_guesses_are_asked_for_where_a_row_ends():
-    """With a guess for each word the row beyond is asked at once, and the last word of a row is what brings it."""
+    """With a guess for each word, the next row is asked at once, from the guess for the row's last word."""
     guessed = []
 
     def guess(state):
@@ -114,7 +114,7 @@ def test_guesses_are_asked_for_where_a_row_ends():
 
 
 def test_a_row_that_stops_at_one_step_keeps_what_the_others_have():
-    """The run stops at the step that votes leave undecided; taken up again, it asks for no other of the row again."""
+    """The run stops at an undecided step; resumed, it asks for no other step of the row again."""
 
     def answer(prompt, step, slot):
         return "?" if step == 1 else by_turn(prompt, step, slot)
@@ -129,7 +129,7 @@ def test_a_row_that_stops_at_one_step_keeps_what_the_others_have():
     assert again.steps == {1}
 
 
-def test_a_chain_that_is_wrong_about_it_is_told_so_and_runs_as_without(caplog):
+def test_a_chain_that_is_wrong_about_independence_gets_warnings(caplog):
     """Steps that depend on each other after all are asked again from their true states, with a warning for each."""
 
     class Wrong(Words):
@@ -147,7 +147,7 @@ def test_a_chain_that_is_wrong_about_it_is_told_so_and_runs_as_without(caplog):
 
 
 def test_a_guess_is_made_from_what_is_known_of_the_words_before():
-    """It gets the state with all words of the row that are decided or guessed, and may look at them."""
+    """It gets the state with all words of the row that are decided or guessed."""
     seen = []
 
     def guess(state):
@@ -159,8 +159,8 @@ def test_a_guess_is_made_from_what_is_known_of_the_words_before():
     assert {turn for turn, words in seen if turn == words} == {0, 1, 2, 3}
 
 
-def test_a_check_that_looks_beyond_the_place_is_found_out():
-    """Its step would be decided otherwise than in a run one after the other: the run stops instead, and says why."""
+def test_a_check_that_uses_more_than_the_place_stops_the_run():
+    """Its step would be decided otherwise than without speculation, so the run stops and says why."""
 
     class Distinct(Rows):
         def check(self, state, choice):
@@ -178,7 +178,7 @@ def test_a_check_that_looks_beyond_the_place_is_found_out():
 
 
 def test_code_of_the_users_that_fails_stops_the_run_at_its_step():
-    """It is met where the step's turn comes, and what is in the journal by then is kept."""
+    """The error is raised at the step's turn, and the journal keeps everything until then."""
 
     class Broken(Rows):
         def beside(self, state):
@@ -193,7 +193,7 @@ def test_code_of_the_users_that_fails_stops_the_run_at_its_step():
 
 @pytest.mark.parametrize("problem", ["46048 * 42098", "1234567890 * 9876543210"])
 def test_a_tree_takes_as_long_as_its_waves(problem):
-    """A model of one second a call: the time is that of the levels and the one wave of small products."""
+    """With a model of one second a call the time is that of the levels and the one wave of small products."""
     chain = Solve(problem, "multiply")
     sampler = Slow(NoisySampler(chain.rehearse, 1.0, 1.0, 0.0), latency=1.0)
     outcome, time = ahead(chain, sampler, speculation=replace(STILL, in_flight=10_000))

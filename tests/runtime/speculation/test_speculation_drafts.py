@@ -1,4 +1,4 @@
-"""A drafting model: its guesses are used, its failures stop nothing, and what it costs is announced and counted."""
+"""A drafting model: its guesses are used, its failures stop nothing, and its costs are announced and counted."""
 
 import asyncio
 from dataclasses import replace
@@ -23,7 +23,10 @@ class Mine(Exception):
 
 
 def drafted(drafts, steps=60, votes=always_a, latency=0.05, draft_latency=0.001, paid=True, **config):
-    """A run whose guesses a drafting model answers so, how long it took, its model, and the drafting one."""
+    """A run with a drafting model that answers like this.
+
+    Returns it, its duration, its model and the drafting model.
+    """
     drafter, sampler = Slow(Says(drafts), draft_latency, paid=paid), Slow(Says(votes), latency)
     outcome, time = ahead(Words(steps), sampler, speculation=Speculation(drafter), **config)
     return outcome, time, sampler, drafter
@@ -33,7 +36,7 @@ def drafted(drafts, steps=60, votes=always_a, latency=0.05, draft_latency=0.001,
 
 
 def test_right_drafts_make_a_run_faster():
-    """A quick drafting model that is right lets steps be asked ahead, and the chain is what the votes make it."""
+    """A fast and right drafting model lets steps be asked ahead, and the votes decide the chain."""
     outcome, time, _, _ = drafted(always_a, 200)
     assert (outcome.error, outcome.at) == (None, ["a"] * 200)
     assert time < 200 * 0.05 / 5
@@ -42,7 +45,7 @@ def test_right_drafts_make_a_run_faster():
 
 @pytest.mark.parametrize("draft", ["b", "!", "<"])
 def test_wrong_drafts_never_vote(draft):
-    """Whatever is drafted, wrong or malformed, the steps are decided by their own samples alone."""
+    """With any drafts, wrong or malformed, the steps are decided by their own samples alone."""
     outcome, _, _, _ = drafted(lambda prompt, step, slot: draft)
     assert (outcome.error, outcome.at) == (None, ["a"] * 60)
     assert [decided.tally for decided in outcome.decided] == [(3,)] * 60
@@ -51,7 +54,7 @@ def test_wrong_drafts_never_vote(draft):
     )
 
 
-def test_each_step_is_drafted_once_and_cold():
+def test_each_step_is_drafted_once_at_temperature_0():
     """A draft is one sample at temperature 0, asked once for each step and state."""
     _, _, _, drafter = drafted(always_a)
     assert {(of.temperature, n) for _, of, n in drafter.calls} == {(0.0, 1)}
@@ -60,7 +63,7 @@ def test_each_step_is_drafted_once_and_cold():
 
 
 def test_a_hanging_drafting_model_holds_nothing_up():
-    """A draft that never comes leaves the run as fast as without guesses, and is abandoned at the end."""
+    """With a draft that never comes the run is as fast as without guesses, and the draft is abandoned at the end."""
     outcome, time, _, drafter = drafted(always_a, draft_latency=1e9)
     assert (outcome.error, outcome.at) == (None, ["a"] * 60)
     assert time <= 60 * 0.05 + 0.01
@@ -73,7 +76,7 @@ def test_a_hanging_drafting_model_holds_nothing_up():
 @pytest.mark.parametrize("failure", [ProviderBusy("later"), ProviderBusy("later", 30.0), ProviderDown("no quota")])
 @pytest.mark.parametrize("paid", [True, False])
 def test_a_drafting_model_that_fails_stops_nothing(failure, paid):
-    """A drafting model that is busy or down is none: guesses come from the votes, and the run is what it was."""
+    """If the drafting model is busy or down, guesses come from the votes, and the run is unchanged."""
     outcome, _, _, drafter = drafted(lambda prompt, step, slot: failure, paid=paid)
     assert (outcome.error, outcome.at) == (None, ["a"] * 60)
     assert drafter.calls
@@ -81,7 +84,7 @@ def test_a_drafting_model_that_fails_stops_nothing(failure, paid):
 
 
 def test_a_drafting_model_that_failed_is_left_alone_for_a_while():
-    """After a failure it is asked again not before it asked for, and then it is used."""
+    """After a failure it is not asked before the time it asked for, and then used again."""
     refused = []
 
     def drafts(prompt, step, slot):
@@ -105,7 +108,7 @@ def test_a_drafting_model_that_failed_is_left_alone_for_a_while():
 
 
 def test_failures_in_a_row_are_waited_out_longer_and_longer():
-    """Each failure after another doubles the time that the drafting model is left alone."""
+    """Each further failure doubles the time until the drafting model is asked again."""
     times = []
 
     class Busy(Says):
@@ -122,14 +125,14 @@ def test_failures_in_a_row_are_waited_out_longer_and_longer():
 
 
 def test_a_bug_of_a_drafting_model_stops_the_run():
-    """What is no failure of a provider is raised as it is, at the step where it came to be met."""
+    """An error that is no provider's failure is raised unchanged at the step where it occurred."""
     outcome, _, _, _ = drafted(lambda prompt, step, slot: Mine("a bug") if step == 30 else "a")
     assert (type(outcome.error), outcome.folded.committed) == (Mine, 30)
     assert resume(Words(60), Slow(Says(always_a), 0.0), outcome.entries).at == ["a"] * 60
 
 
-def test_a_bug_of_a_drafting_model_at_a_state_that_never_comes_to_be_stops_nothing():
-    """After a wrong draft its errors are not met."""
+def test_a_bug_of_a_drafting_model_at_a_state_that_is_never_reached_stops_nothing():
+    """After a wrong draft its errors are ignored."""
 
     def drafts(prompt, step, slot):
         if "b" in prompt:
@@ -151,7 +154,7 @@ def report(outcome):
 
 
 def settled(outcome, paid):
-    """Each intended draft was received, failed or abandoned; none was journaled where drafts are free."""
+    """Each intended draft was received, failed or abandoned; none was journaled if drafts are free."""
     intents = [(e.step, e.at) for e in outcome.of(Intent) if e.slot == DRAFT_SLOT]
     ends = [
         (e.step, e.at) for e in outcome.of(Drafted, Failed, Cancelled) if getattr(e, "slot", DRAFT_SLOT) == DRAFT_SLOT
@@ -167,17 +170,17 @@ def test_paid_drafts_are_announced_and_counted():
     settled(outcome, True)
     received = len(outcome.of(Drafted))
     assert {entry.usage for entry in outcome.of(Drafted)} == {Usage(2, 1)}
-    told = report(outcome)
-    assert told["speculation"]["drafts"] == outcome.folded.calls.drafts == received > 50
+    figures = report(outcome)
+    assert figures["speculation"]["drafts"] == outcome.folded.calls.drafts == received > 50
     samples = sum(n for _, _, n in sampler.calls)
-    assert told["tokens"] == {"input": 2 * (samples + received), "output": samples + received}
-    assert told["samples"]["received"] == samples  # a draft is no sample
+    assert figures["tokens"] == {"input": 2 * (samples + received), "output": samples + received}
+    assert figures["samples"]["received"] == samples  # a draft is no sample
     announced = [entry for entry in outcome.entries if isinstance(entry, Intent | Drafted)]
     assert len(drafter.calls) == sum(isinstance(entry, Intent) for entry in announced)
 
 
 def test_free_drafts_are_not_journaled():
-    """A free drafting model leaves no trace in the journal but the steps asked ahead."""
+    """A free drafting model leaves nothing in the journal but the steps asked ahead."""
     outcome, _, _, _ = drafted(always_a, paid=False)
     settled(outcome, False)
     assert (outcome.folded.calls.drafts, outcome.of(Drafted)) == (0, [])
@@ -191,7 +194,7 @@ def test_paid_drafts_that_fail_are_settled():
 
 
 def test_a_drafting_model_that_gives_nothing_has_failed():
-    """No draft for a paid call is journaled as a failure, and no guess."""
+    """A paid call without a draft is journaled as a failure, and is no guess."""
 
     class Mute(Says):
         paid = True
@@ -204,8 +207,8 @@ def test_a_drafting_model_that_gives_nothing_has_failed():
     settled(outcome, True)
 
 
-def test_a_paid_draft_under_way_at_the_end_is_of_unknown_outcome():
-    """A draft that is in flight at the end of the run is abandoned, and counted."""
+def test_a_paid_draft_in_flight_at_the_end_is_of_unknown_outcome():
+    """A draft in flight at the end of the run is abandoned, and counted."""
     outcome, _, _, _ = drafted(always_a, 5, draft_latency=1e9)
     assert outcome.folded.finished is not None
     settled(outcome, True)
@@ -213,8 +216,8 @@ def test_a_paid_draft_under_way_at_the_end_is_of_unknown_outcome():
     assert outcome.folded.calls.unknown == 1
 
 
-def test_a_paid_draft_under_way_at_a_stop_is_of_unknown_outcome():
-    """The same where the run stops early: the journal folds, and goes on without it."""
+def test_a_paid_draft_in_flight_at_a_stop_is_of_unknown_outcome():
+    """The same holds at an early stop: the journal folds, and the run is resumed without the draft."""
     outcome, _, _, _ = drafted(always_a, 40, draft_latency=1e9, max_steps=5)
     settled(outcome, True)
     assert outcome.entries[-1] == outcome.paused
@@ -264,7 +267,7 @@ def test_a_specification_drafts():
 
 
 def test_the_models_own_drafting_model_is_taken_by_itself():
-    """Where a model names its drafting model, that is what drafts unless something else is asked for."""
+    """The drafting model that a model names is used by default."""
 
     class Paired(Slow):
         drafter = "noise/p=1"

@@ -1,4 +1,4 @@
-"""The user's own code fails: that is ignored on a wrongly guessed state, and ends the run on a true one."""
+"""Errors in the user's own code are ignored at a wrongly guessed state, and end the run at a true one."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ class Mine(Exception):
 
 
 class Touchy(Words):
-    """Words whose own code fails at every state that holds the word `bad`."""
+    """Words whose own code fails at every state that has the word `bad`."""
 
     def __init__(self, steps, where):
         super().__init__(steps)
@@ -50,8 +50,8 @@ PLACES = pytest.mark.parametrize("where", ["subtask", "parse", "advance", "check
 
 
 @PLACES
-def test_an_error_at_a_state_that_never_comes_to_be_stops_nothing(where):
-    """Where a wrong guess leads the user's own code to fail, the run goes on as if nothing had been guessed."""
+def test_an_error_at_a_state_that_is_never_reached_stops_nothing(where):
+    """If a wrong guess makes the user's own code fail, the run continues as if nothing had been guessed."""
     sampler = Slow(Says(always_a))
     outcome, _ = ahead(Touchy(60, where), sampler, speculation=Speculation(bad_at_30))
     assert (outcome.error, outcome.at) == (None, ["a"] * 60)
@@ -60,8 +60,8 @@ def test_an_error_at_a_state_that_never_comes_to_be_stops_nothing(where):
 
 
 @PLACES
-def test_an_error_at_a_state_that_comes_to_be_stops_the_run_there(where):
-    """The same error at a state that the votes lead to is raised as it is, at the step where the plain run has it."""
+def test_an_error_at_a_state_that_is_reached_stops_the_run_there(where):
+    """The same error at a state that the votes lead to is raised unchanged, at the same step as in a plain run."""
 
     def answer(prompt, step, slot):
         return "bad" if step == 30 else "a"
@@ -75,8 +75,8 @@ def test_an_error_at_a_state_that_comes_to_be_stops_the_run_there(where):
     assert plain.paused.reason.startswith(f"Mine: {where}, in {where}() of step 3")
 
 
-def test_a_guess_that_fails_at_a_state_that_never_comes_to_be_stops_nothing():
-    """An error of the guess function after a wrong guess of its own is not met."""
+def test_a_guess_that_fails_at_a_state_that_is_never_reached_stops_nothing():
+    """An error of the guess function after a wrong guess of its own is ignored."""
 
     def guess(state):
         if "bad" in state:
@@ -88,7 +88,7 @@ def test_a_guess_that_fails_at_a_state_that_never_comes_to_be_stops_nothing():
 
 
 @pytest.mark.parametrize("wrong", ["raises", "no JSON"])
-def test_a_guess_that_fails_at_a_real_state_is_a_bug_of_the_users_own(wrong):
+def test_a_guess_that_fails_at_a_true_state_stops_the_run(wrong):
     """An error of the guess function at a true state stops the run there, and the run can be resumed."""
 
     def guess(state):
@@ -106,7 +106,7 @@ def test_a_guess_that_fails_at_a_real_state_is_a_bug_of_the_users_own(wrong):
 
 @pytest.mark.parametrize("policy", [K1, K2, K3])
 def test_a_first_vote_that_loses_changes_nothing(policy):
-    """Where the first vote of a step misleads, what was asked from there is dropped, and the right chain committed."""
+    """If the first vote of a step is wrong, samples asked from it are dropped, and the right chain is committed."""
 
     def answer(prompt, step, slot):
         return "b" if step % 5 == 3 and slot == 0 else "a"
@@ -121,8 +121,8 @@ def test_a_first_vote_that_loses_changes_nothing(policy):
 
 
 @pytest.mark.parametrize("error", [Mine("mine"), InputError("mine too"), ProviderError("neither busy nor down")])
-def test_whatever_the_users_code_raises_at_a_guessed_state_can_wait(error):
-    """An error of a parser or a sampler, of whatever class, stops the run only where it is met on the real chain."""
+def test_errors_at_a_guessed_state_wait_until_it_is_reached(error):
+    """An error of a parser or a sampler, of any class, stops the run only if the state is reached."""
 
     def failing(prompt, step, slot):
         return error if "bad" in prompt else "a"
@@ -132,7 +132,7 @@ def test_whatever_the_users_code_raises_at_a_guessed_state_can_wait(error):
 
 
 def test_the_first_of_two_errors_is_raised():
-    """Where two samples of a step fail each in its own way, the one that came first says why the run stops."""
+    """If two samples of a step fail, the error that came first stops the run."""
 
     def failing(prompt, step, slot):
         return "a" if step < 30 else Mine("early") if slot else Mine("late")

@@ -1,4 +1,4 @@
-"""How much faster asking ahead is, in virtual time: what right guesses gain, and that wrong ones cost almost nothing.
+"""The speed-up of speculation in virtual time: the gain from right guesses, and the small cost of wrong ones.
 
 Every figure is exact, the same on any machine: time passes only in the model.
 """
@@ -41,7 +41,7 @@ class Sum:
 
 
 def timed(steps, p, wrong=None, latency=LATENCY, speculation=None):
-    """Seconds that a run takes, and the share of its samples wasted; `wrong(step)` says where guesses are."""
+    """Seconds that a run takes, and the share of its samples wasted; `wrong(step)` says which guesses are wrong."""
     chain = Sum(steps)
 
     def guess(state):
@@ -58,12 +58,12 @@ def timed(steps, p, wrong=None, latency=LATENCY, speculation=None):
 
 @cache
 def plain(steps, p, latency=LATENCY):
-    """Seconds that the same run takes one step after the other."""
+    """Seconds that the same run takes without speculation."""
     return timed(steps, p, latency=latency, speculation=False)[0]
 
 
 def now_and_then(share):
-    """Guesses wrong at just this share of steps, spread at random."""
+    """Guesses wrong at exactly this share of steps, spread at random."""
     return lambda step: Random(f"wrong {step}").random() < share
 
 
@@ -76,7 +76,7 @@ def each(number):
 # faster than 85 steps in 50 ms.
 
 
-def test_guesses_that_are_always_right_fill_all_that_may_be_under_way():
+def test_guesses_that_are_always_right_use_all_of_in_flight():
     """With no guess wrong, 4,500 steps take at most a sixtieth of their time, and nothing is wasted."""
     seconds, waste = timed(4500, 1.0, lambda step: False)
     assert 225.0 / seconds >= 60.0
@@ -99,7 +99,7 @@ def test_votes_wrong_now_and_then_cost_little_of_it():
 
 @pytest.mark.parametrize("p", [1.0, 0.95])
 def test_guesses_that_are_always_wrong_cost_nothing(p):
-    """A guess that is never right costs no time and almost no sample: it is soon not listened to."""
+    """A guess that is never right costs no time and hardly a sample, since it is soon ignored."""
     seconds, waste = timed(300, p, lambda step: True)
     assert seconds <= 1.02 * plain(300, p)
     assert waste <= 0.05
@@ -108,7 +108,7 @@ def test_guesses_that_are_always_wrong_cost_nothing(p):
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
 @pytest.mark.parametrize("steps", [300, 1000])
 def test_guesses_that_are_often_wrong_stay_within_the_limit(share, steps):
-    """With guesses wrong now and then a run is no slower than without, and wastes no more than it may."""
+    """With guesses sometimes wrong a run is no slower than without, and wastes no more than the limit."""
     seconds, waste = timed(steps, 1.0, now_and_then(share))
     assert seconds <= (0.7 if share == 0.1 else 1.0) * plain(steps, 1.0) + 1e-9
     assert waste <= 0.05
@@ -120,20 +120,20 @@ def random_latency(prompt, of):
 
 @pytest.mark.parametrize("p", [0.99, 0.9, 0.8, 0.7])
 def test_following_the_votes_is_not_slower_than_waiting_for_them(p):
-    """Without any guesses, latencies that vary let steps begin early: no run is slower, and waste keeps its limit."""
+    """Without guesses, varying latencies let steps begin early: no run is slower, and waste keeps its limit."""
     seconds, waste = timed(600, p, latency=random_latency)
     assert seconds <= plain(600, p, random_latency)
     assert waste <= 0.05
 
 
 def test_following_the_votes_gains_where_they_are_mostly_right():
-    """With votes right at 0.99, the slowest of three samples is not waited for: at least half as fast again."""
+    """With votes right at 0.99, not waiting for the slowest of three samples makes a run 1.5 times as fast."""
     assert timed(600, 0.99, latency=random_latency)[0] <= plain(600, 0.99, random_latency) / 1.5
 
 
 @pytest.mark.parametrize("waste", [0.01, 0.05, 0.2])
 def test_the_share_that_may_be_wasted_is_kept(waste):
-    """Whatever the limit is, a long run stays within it, and gains by a higher one."""
+    """At any limit a long run keeps it, and a higher one makes it faster."""
     chain = Sum(1500)
     wrong = now_and_then(0.05)
 

@@ -1,4 +1,4 @@
-"""What is asked for nothing stays in the journal as paid, is used where it can be, and is counted to the sample."""
+"""Wasted samples stay in the journal as paid, are used where possible, and are counted exactly."""
 
 import asyncio
 from contextlib import suppress
@@ -22,17 +22,17 @@ TURN = 30  # the step whose first vote misleads
 
 
 def misleading(prompt, step, slot):
-    """Every vote is for `a` but the first two of one step."""
+    """Every vote is for `a` except the first two of one step."""
     return "b" if step == TURN and slot < 2 else "a"
 
 
 def late(prompt, of):
-    """The votes of that one step come one after the other, long after those of the steps behind it."""
+    """The votes of that one step come one after the other, long after those of the following steps."""
     return 0.05 if of.step != TURN else 1.0 + of.slot
 
 
 def wasted_by_hand(entries):
-    """Samples in a journal that no committed step was decided by, from the entries alone."""
+    """Samples in a journal that decided no committed step, from the entries alone."""
     state = RunState()
     samples, places = [], {}
     for entry in entries:
@@ -55,8 +55,8 @@ def report(outcome):
 # --- what comes back
 
 
-def test_samples_of_an_abandoned_step_are_used_when_its_state_comes_to_be_after_all():
-    """Doubted because of two lost votes and then confirmed, steps behind are not asked again for what they have."""
+def test_samples_of_a_dropped_step_are_used_when_its_state_is_reached_after_all():
+    """If a guess is doubted after two lost votes and then confirmed, later steps keep the samples they have."""
     sampler = Slow(Says(misleading), late, paid=True)
     outcome, _ = ahead(Words(60), sampler, speculation=RECKLESS)
     assert (outcome.error, outcome.at) == (None, ["a"] * 60)
@@ -70,8 +70,8 @@ def test_samples_of_an_abandoned_step_are_used_when_its_state_comes_to_be_after_
     assert seen
 
 
-def test_samples_of_an_abandoned_step_are_in_the_journal_as_paid():
-    """Every sample that a model gave is journaled, with what it cost, whether its step came to be or not."""
+def test_samples_of_a_dropped_step_are_in_the_journal_as_paid():
+    """Every sample is journaled with its cost, whether its state was reached or not."""
     sampler = Slow(Says(misleading), late, paid=True)
     outcome, _ = ahead(Words(60), sampler, speculation=RECKLESS)
     given = sum(n for _, _, n in sampler.calls) - sum(n for _, _, n in sampler.given_up)
@@ -80,8 +80,8 @@ def test_samples_of_an_abandoned_step_are_in_the_journal_as_paid():
     assert report(outcome)["tokens"] == {"input": 2 * given, "output": given}
 
 
-def test_what_was_abandoned_in_one_session_is_used_in_the_next():
-    """Votes for a state that is doubted when a run is cut off still count when it is resumed."""
+def test_samples_of_dropped_steps_are_used_in_the_next_session():
+    """Votes for a state that is doubted when a run is killed count when it is resumed."""
     sampler = Slow(Says(misleading), late, paid=True)
     whole, _ = ahead(Words(60), sampler, speculation=RECKLESS)
     turn = next(i for i, e in enumerate(whole.entries) if isinstance(e, Replies) and e.replies[0].step == TURN)
@@ -104,8 +104,8 @@ def wrong_at_the_turn(state):
     return "b" if len(state) == TURN else "a"
 
 
-def given_up(paid=True):
-    """A run whose guess is wrong at one step, with slow samples behind it that are in flight when that shows."""
+def run_with_abandoned_calls(paid=True):
+    """A run whose guess is wrong at one step, with slow samples of later steps in flight when that shows."""
     sampler = Slow(Says(always_a), lambda prompt, of: 5.0 if "b" in prompt else 0.05, paid=paid)
     outcome, _ = ahead(Words(60), sampler, speculation=Speculation(wrong_at_the_turn, waste=1.0))
     assert (outcome.error, outcome.at) == (None, ["a"] * 60)
@@ -113,15 +113,15 @@ def given_up(paid=True):
     return outcome, sampler
 
 
-def test_calls_for_a_state_that_is_not_to_be_are_given_up():
-    """As soon as a guess shows to be wrong, calls in flight behind it are cancelled, and not awaited."""
-    _, sampler = given_up()
+def test_calls_for_a_wrong_state_are_abandoned():
+    """As soon as a guess is found wrong, calls in flight from it are cancelled, and not awaited."""
+    _, sampler = run_with_abandoned_calls()
     assert {prompt for prompt, _, _ in sampler.given_up} == {prompt for prompt, _, _ in sampler.calls if "b" in prompt}
 
 
-def test_paid_calls_that_are_given_up_are_of_unknown_outcome():
-    """Each is journaled as cancelled, from the state it was asked from, and counts as sent and unknown."""
-    outcome, sampler = given_up()
+def test_abandoned_paid_calls_are_of_unknown_outcome():
+    """Each is journaled as cancelled with the state it was asked from, and counts as sent and unknown."""
+    outcome, sampler = run_with_abandoned_calls()
     calls = sum(n for _, _, n in sampler.given_up)
     cancelled = outcome.of(Cancelled)
     assert sum(entry.count for entry in cancelled) == calls == outcome.folded.calls.unknown
@@ -133,16 +133,16 @@ def test_paid_calls_that_are_given_up_are_of_unknown_outcome():
     assert samples["sent"] == samples["received"] + calls
 
 
-def test_free_calls_that_are_given_up_leave_no_trace():
+def test_abandoned_free_calls_leave_no_entry():
     """Calls that cost nothing are abandoned without an entry."""
-    outcome, _ = given_up(paid=False)
+    outcome, _ = run_with_abandoned_calls(paid=False)
     assert outcome.of(Cancelled) == []
     assert (outcome.folded.calls.unknown, outcome.folded.wasted) == (0, 0)
 
 
 @pytest.mark.parametrize("commit", [0.001, 0.02, 0.049, 0.06])
-def test_calls_given_up_before_they_are_sent_are_settled_too(commit):
-    """However long the journal takes to make an intent durable, each intent has its end in the journal."""
+def test_calls_abandoned_before_they_are_sent_are_settled(commit):
+    """However long the journal takes to make an intent durable, each intent is settled in the journal."""
 
     class Late(MemoryJournal):
         async def commit(self):
@@ -160,7 +160,7 @@ def test_calls_given_up_before_they_are_sent_are_settled_too(commit):
 
 
 class SlowEndpoint(Slow):
-    """The same beyond a network."""
+    """The same model as an endpoint."""
 
     account = "host"
 
@@ -171,8 +171,8 @@ class SlowEndpoint(Slow):
         pass
 
 
-def test_calls_to_an_endpoint_that_are_given_up_are_heard_to_their_end():
-    """What comes is journaled as wasted and not awaited; what is in flight at the run's end is cancelled then."""
+def test_abandoned_calls_to_an_endpoint_are_received():
+    """Their replies are journaled as wasted and not awaited; those in flight at the run's end are cancelled then."""
 
     def taking(latency, prompt, of):
         return latency if "b" in prompt else 0.05
@@ -195,7 +195,7 @@ def test_calls_to_an_endpoint_that_are_given_up_are_heard_to_their_end():
     assert unknown > 3
 
 
-class Stubborn(Slow):
+class Uncancellable(Slow):
     """A model whose calls cannot be cancelled: they take their time and answer all the same."""
 
     async def sample(self, prompt, settings, n):
@@ -206,9 +206,9 @@ class Stubborn(Slow):
         return answered.result()
 
 
-def test_a_call_that_answers_although_it_was_given_up_is_counted_as_wasted():
-    """A model that cannot be stopped changes nothing but the count of samples for nothing."""
-    sampler = Stubborn(Says(always_a), lambda prompt, of: 5.0 if "b" in prompt else 0.05, paid=True)
+def test_a_call_that_answers_although_it_was_cancelled_is_counted_as_wasted():
+    """A model that ignores cancellation changes only the count of wasted samples."""
+    sampler = Uncancellable(Says(always_a), lambda prompt, of: 5.0 if "b" in prompt else 0.05, paid=True)
     outcome, _ = ahead(Words(60), sampler, speculation=Speculation(wrong_at_the_turn, waste=1.0))
     assert (outcome.error, outcome.at) == (None, ["a"] * 60)
     assert outcome.of(Cancelled) == []
@@ -216,20 +216,20 @@ def test_a_call_that_answers_although_it_was_given_up_is_counted_as_wasted():
     assert outcome.folded.wasted == wasted_by_hand(outcome.entries) == astray > 0
 
 
-@pytest.mark.parametrize("kind", [Slow, Stubborn])
-def test_a_sample_is_never_under_way_twice(kind):
-    """A state that is dropped and comes again at once waits for its old calls to end before it asks again."""
-    doubled, under_way = [], set()
+@pytest.mark.parametrize("kind", [Slow, Uncancellable])
+def test_a_sample_is_never_in_flight_twice(kind):
+    """A state that is dropped and guessed again at once waits for its old calls to end before it asks again."""
+    doubled, in_flight = [], set()
 
     class Watched(kind):
         async def sample(self, prompt, settings, n):
             numbers = {(prompt, settings.step, settings.slot + i) for i in range(n)}
-            doubled.extend(numbers & under_way)
-            under_way.update(numbers)
+            doubled.extend(numbers & in_flight)
+            in_flight.update(numbers)
             try:
                 return await super().sample(prompt, settings, n)
             finally:
-                under_way.difference_update(numbers)
+                in_flight.difference_update(numbers)
 
     def latency(prompt, of):
         return 0.05 if of.step < TURN else 1.0 + of.slot if of.step == TURN else 20.0
@@ -246,8 +246,8 @@ def test_a_sample_is_never_under_way_twice(kind):
 
 @pytest.mark.parametrize("source", [None, wrong_at_the_turn, lambda state: "ab"[len(state) % 7 == 3]])
 @pytest.mark.parametrize("waste", [0.0, 0.05, 1.0])
-def test_the_report_counts_just_the_samples_that_decided_nothing(source, waste):
-    """The samples wasted are those in the journal of states that no committed step was asked from."""
+def test_the_report_counts_exactly_the_wasted_samples(source, waste):
+    """The wasted samples are those in the journal of states from which no committed step was asked."""
 
     def answer(prompt, step, slot):
         return "b" if (step * 7 + slot * 3) % 11 == 0 else "a"
@@ -257,38 +257,33 @@ def test_the_report_counts_just_the_samples_that_decided_nothing(source, waste):
 
     outcome, _ = ahead(Words(80), Slow(Says(answer), latency), speculation=Speculation(source, waste))
     assert outcome.error is None
-    told = report(outcome)["speculation"]
-    assert told["wasted"] == outcome.folded.wasted == wasted_by_hand(outcome.entries)
-    assert told["waste"] == told["wasted"] / outcome.folded.samples
-    assert sum(decided.wasted for decided in outcome.decided) <= told["wasted"]
+    figures = report(outcome)["speculation"]
+    assert figures["wasted"] == outcome.folded.wasted == wasted_by_hand(outcome.entries)
+    assert figures["waste"] == figures["wasted"] / outcome.folded.samples
+    assert sum(decided.wasted for decided in outcome.decided) <= figures["wasted"]
 
 
 def test_where_nothing_may_be_wasted_nothing_is():
-    """At a limit of 0 a step is asked ahead only from a state that is decided, and no sample is for nothing."""
+    """At a limit of 0 a step is asked ahead only from a decided state, and no sample is wasted."""
     outcome, _ = ahead(Words(60), Slow(Says(misleading), late), speculation=replace(RECKLESS, waste=0.0))
     assert (outcome.error, outcome.folded.wasted) == (None, 0)
 
 
-def test_steps_asked_ahead_are_told_apart():
-    """The report says how many steps were asked before their turn, and in runs of what length they were accepted."""
-    outcome, _ = given_up()
-    told = report(outcome)["speculation"]
+def test_steps_asked_ahead_are_counted():
+    """The report has the number of steps asked ahead, and the lengths of their accepted runs."""
+    outcome, _ = run_with_abandoned_calls()
+    figures = report(outcome)["speculation"]
     ahead_of_turn = [decided.step for decided in outcome.decided if decided.ahead]
-    assert told["steps_ahead"] == len(ahead_of_turn) > 20
+    assert figures["steps_ahead"] == len(ahead_of_turn) > 20
     assert 0 not in ahead_of_turn
     assert TURN + 1 not in ahead_of_turn  # it was asked from the wrong state, and again when its turn had come
-    assert told["longest_run"] <= TURN
-    assert told["speed_up"] > 1.5
+    assert figures["longest_run"] <= TURN
+    assert figures["speed_up"] > 1.5
 
 
 def test_a_plain_run_has_asked_nothing_ahead():
-    """Without speculation all of it is 0."""
+    """Without speculation these figures are 0."""
     outcome = virtually(arun(Words(20), Slow(Says(misleading)), K3, clock=LoopClock()))
-    told = report(outcome)["speculation"]
-    assert (told["steps_ahead"], told["accepted_runs"], told["wasted"], told["waste"], told["drafts"]) == (
-        0,
-        0,
-        0,
-        0.0,
-        0,
-    )
+    figures = report(outcome)["speculation"]
+    names = ("steps_ahead", "accepted_runs", "wasted", "waste", "drafts")
+    assert [figures[name] for name in names] == [0, 0, 0, 0.0, 0]

@@ -1,4 +1,4 @@
-"""The window of steps asked ahead: how wide it gets, where it ends, and how it is taken down when a run stops."""
+"""The window of steps asked ahead: its width, its end, and what happens to it when a run stops."""
 
 import asyncio
 from dataclasses import replace
@@ -29,7 +29,7 @@ RECKLESS = replace(RIGHT, waste=1.0)
 
 
 def texts(outcome):
-    """(step, slot) -> text of all samples in the journal, where each step was asked from one state only."""
+    """(step, slot) -> text of all samples in the journal, if each step was asked from one state only."""
     found = {}
     for entry in outcome.of(Replies):
         for reply in entry.replies:
@@ -43,7 +43,7 @@ def texts(outcome):
 
 
 @pytest.mark.parametrize("in_flight", [1, 2, 3, 7, 64])
-def test_no_more_samples_are_under_way_than_allowed(in_flight):
+def test_no_more_samples_are_in_flight_than_allowed(in_flight):
     """However probable its guesses, a run never has more than `in_flight` samples in flight."""
     sampler = Slow(Says(always_a))
     outcome, _ = ahead(Words(120), sampler, speculation=replace(RIGHT, in_flight=in_flight))
@@ -52,15 +52,15 @@ def test_no_more_samples_are_under_way_than_allowed(in_flight):
 
 
 @pytest.mark.parametrize("in_flight", [3, 7, 32])
-def test_samples_under_way_are_as_many_as_allowed_where_guesses_hold(in_flight):
-    """A run whose guesses were right so far uses all it may have in flight."""
+def test_as_many_samples_are_in_flight_as_allowed_if_guesses_hold(in_flight):
+    """A run whose guesses were right so far uses all of `in_flight`."""
     sampler = Slow(Says(always_a))
     ahead(Words(200), sampler, speculation=replace(RIGHT, in_flight=in_flight))
     assert sampler.most == in_flight
 
 
 def test_the_first_steps_are_not_asked_ahead_on_trust():
-    """A guess has to be right before anything is asked on it: the second step waits for the first one's vote."""
+    """A guess must be right once before anything is asked from it: the second step waits for the first one's vote."""
     sampler = Slow(Says(always_a), latency=1.0)
     ahead(Words(2), sampler, beside=lambda task: at_half_a_second(sampler))
 
@@ -71,7 +71,7 @@ async def at_half_a_second(sampler):
 
 
 def test_votes_alone_let_the_next_step_be_asked():
-    """Without any guesses the next step is asked from where the first vote leads, while others are in flight."""
+    """Without guesses the next step is asked from the state of the first vote, while others are in flight."""
     sampler = Slow(Says(always_a), latency=lambda prompt, of: 1.0 if of.slot == 0 else 5.0)
     outcome, time = ahead(Words(20), sampler, speculation=Speculation())
     assert outcome.error is None
@@ -82,7 +82,7 @@ def test_votes_alone_let_the_next_step_be_asked():
 
 
 def test_no_step_beyond_the_limit_of_steps_is_asked():
-    """A session of at most 20 steps asks no other, and stops just there."""
+    """A session of at most 20 steps asks no other step, and stops after exactly 20."""
     sampler = Slow(Says(always_a))
     outcome, _ = ahead(Words(100), sampler, speculation=RECKLESS, max_steps=20)
     assert isinstance(outcome.error, StepLimit)
@@ -91,7 +91,7 @@ def test_no_step_beyond_the_limit_of_steps_is_asked():
 
 
 def test_a_limit_of_steps_that_is_the_chains_length_is_no_limit():
-    """A run that may take just as many steps as there are is finished."""
+    """A run limited to the chain's own number of steps finishes."""
     outcome, _ = ahead(Words(20), Slow(Says(always_a)), max_steps=20)
     assert outcome.error is None
     assert outcome.folded.finished is not None
@@ -117,8 +117,8 @@ def stopping(stop, seconds):
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.26, 0.51, 0.76])
-def test_a_stop_takes_in_all_that_is_under_way(seconds):
-    """Asked to stop, a run asks nothing more, gives nothing up, and journals every sample that it had asked for."""
+def test_a_stop_receives_all_samples_in_flight(seconds):
+    """After a request to stop a run asks nothing more, abandons nothing, and journals every sample in flight."""
     stop, sampler = StopRequest(), Slow(Says(always_a), paid=True)
     outcome, time = ahead(Words(500), sampler, stop=stop, beside=stopping(stop, seconds))
     assert isinstance(outcome.error, Interrupted)
@@ -131,7 +131,7 @@ def test_a_stop_takes_in_all_that_is_under_way(seconds):
 
 
 class Remote(Slow):
-    """An endpoint, whose calls are awaited to their end where their step is dropped; `prompts` are those in flight."""
+    """An endpoint whose calls are awaited if their step is dropped; `prompts` are those in flight."""
 
     account = "remote"
 
@@ -153,8 +153,8 @@ class Remote(Slow):
         pass
 
 
-def test_calls_that_were_given_up_are_not_waited_for_at_a_stop():
-    """A guess is wrong, and what was asked from it takes long: a stop counts the calls that the window still has."""
+def test_abandoned_calls_are_not_waited_for_at_a_stop():
+    """After a wrong guess with slow calls, a stop counts only the calls that the window still has."""
     sampler = Remote(Says(always_a), lambda prompt, of: 100.0 if " b" in prompt else 0.05)
     stop, counted = StopRequest(), []
 
@@ -172,8 +172,8 @@ def test_calls_that_were_given_up_are_not_waited_for_at_a_stop():
     assert counted[2] > 0
 
 
-def test_what_a_stop_took_in_is_not_asked_for_again():
-    """Resumed, the run uses the samples of steps not reached yet: in all, each is asked for once."""
+def test_samples_received_at_a_stop_are_not_asked_for_again():
+    """The resumed run uses the samples of steps not reached yet: each is asked for once in all."""
     stop, sampler = StopRequest(), Slow(Says(always_a))
     stopped, _ = ahead(Words(60), sampler, stop=stop, beside=stopping(stop, 0.26))
     assert max(texts(stopped))[0] > stopped.folded.committed
@@ -187,7 +187,7 @@ def test_what_a_stop_took_in_is_not_asked_for_again():
 @pytest.mark.parametrize("paid", [True, False])
 @pytest.mark.parametrize("seconds", [0.01, 0.26, 0.51])
 def test_a_cancelled_run_can_be_resumed(paid, seconds):
-    """Cancelled, a run ends at once, its journal folds to what it knew, and going on from it ends as if untouched."""
+    """A cancelled run ends at once, its journal folds to its state, and resuming ends as an uninterrupted run."""
 
     async def cancel(task):
         await until(seconds)
@@ -219,7 +219,7 @@ def test_a_cancelled_run_can_be_resumed(paid, seconds):
 
 
 def test_a_provider_that_is_down_stops_the_run_wherever_it_shows():
-    """A lasting failure of a step far ahead stops the run at once, and samples in flight then are recorded."""
+    """A lasting failure of a step far ahead stops the run at once, and samples then in flight are recorded."""
 
     def answer(prompt, step, slot):
         return ProviderDown("no quota") if step == 30 else "a"
@@ -250,8 +250,8 @@ def test_a_stop_does_not_wait_for_a_busy_provider():
     assert [of.step for _, of, _ in sampler.calls].count(20) <= 2  # at most one call for each temperature
 
 
-def test_steps_behind_a_busy_one_are_taken_in_and_wait():
-    """A provider that is busy at one step holds up what is committed, and not what is asked behind it."""
+def test_steps_after_a_busy_one_are_received_and_wait():
+    """A provider that is busy at one step delays commits, and not later steps."""
     busy = iter([ProviderBusy("later", retry_after=100.0)])
 
     def answer(prompt, step, slot):
@@ -263,8 +263,8 @@ def test_steps_behind_a_busy_one_are_taken_in_and_wait():
     assert time < 102.0  # all the others came while it waited
 
 
-def test_an_undecided_step_stops_the_run_with_the_others_samples_taken_in():
-    """At its cap a step stops the run; what later steps were answered is in the journal, and is not paid for again."""
+def test_an_undecided_step_stops_the_run_with_later_samples_kept():
+    """At its cap a step stops the run; samples of later steps are in the journal, and are not paid for again."""
 
     def answer(prompt, step, slot):
         return "ab"[slot % 2] if step == 30 and slot else "a"
@@ -281,7 +281,7 @@ def test_an_undecided_step_stops_the_run_with_the_others_samples_taken_in():
 
 
 def test_nothing_more_is_asked_beyond_a_step_that_is_undecided():
-    """A step ahead that met its cap will stop the run if its turn comes: the window does not grow beyond it."""
+    """A step ahead that reached its cap stops the run at its turn, so the window does not grow beyond it."""
 
     def answer(prompt, step, slot):
         return "ab"[slot % 2] if step == 30 and slot else "a"
@@ -293,7 +293,7 @@ def test_nothing_more_is_asked_beyond_a_step_that_is_undecided():
 
 
 def test_raised_caps_hold_for_the_steps_that_were_asked_ahead_too():
-    """A run that stopped undecided goes on under a higher cap, with all the samples it has."""
+    """A run that stopped undecided continues under a higher cap, with all its samples."""
 
     def answer(prompt, step, slot):
         return "ab"[slot % 2] if step == 30 and 0 < slot < 8 else "a"
@@ -308,7 +308,7 @@ def test_raised_caps_hold_for_the_steps_that_were_asked_ahead_too():
 
 
 def test_a_broken_journal_stops_the_run_wherever_it_shows():
-    """A sample that cannot be journaled ends the run with the journal's error, also one of a guessed state."""
+    """A sample that cannot be journaled, also one of a guessed state, ends the run with the journal's error."""
 
     class Full(MemoryJournal):
         def append(self, entry):
