@@ -35,11 +35,6 @@ class Ensemble:
         self.compact = all(sampler.compact for sampler in every)
         self.rotation = _rotation(self.members)
 
-    def member_for(self, slot: int, escalated: bool = False) -> Sampler:
-        """The sampler that draws a step's sample number `slot`."""
-        drawing = self.reserves if escalated and self.reserves else self.members
-        return drawing[slot % len(drawing)]
-
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         """Draw n samples of one prompt, each from the member whose turn it is."""
         if len({sampler.compact for sampler in self.members}) > 1:
@@ -48,7 +43,7 @@ class Ensemble:
         return leading_samples(await asyncio.gather(*each, return_exceptions=True))
 
     async def _one(self, prompt: str, settings: Settings) -> Sample:
-        sampler = self.member_for(settings.slot)
+        sampler = member_for(self, settings.slot)
         samples = await sampler.sample(prompt, settings, 1)
         if not samples:
             raise ProviderBusy(f"{sampler.name} returned no sample")
@@ -62,7 +57,10 @@ def samplers_of(sampler: Sampler) -> tuple[Sampler, ...]:
 
 def member_for(sampler: Sampler, slot: int, escalated: bool = False) -> Sampler:
     """The sampler that draws a step's sample number `slot`."""
-    return sampler.member_for(slot, escalated) if isinstance(sampler, Ensemble) else sampler
+    if not isinstance(sampler, Ensemble):
+        return sampler
+    drawing = sampler.reserves if escalated and sampler.reserves else sampler.members
+    return drawing[slot % len(drawing)]
 
 
 def reserves_of(sampler: Sampler) -> tuple[Sampler, ...]:

@@ -241,7 +241,7 @@ class Sampling:
         Where votes must come from several replies, only the first part is journaled, so that one reply never counts as
         two; it carries the cost of the other parts.
         """
-        parts = _contiguous_replies(replies)
+        parts = contiguous(replies, lambda reply: reply.slot)
         if len(parts) < 2 or self._ledger.state.policy.replies_to_win < 2:
             return parts
         first, lost = parts[0], sum((reply.usage for part in parts[1:] for reply in part), Usage())
@@ -377,11 +377,3 @@ class _Call(NamedTuple):
     def prompt(self) -> str:
         """The prompt, in the assigned wording."""
         return self.assignment.prompt(self.question)
-
-
-def _contiguous_replies(replies: list[Reply]) -> list[list[Reply]]:
-    """Split the replies of a call where one in between could not be read."""
-    if replies and replies[-1].slot - replies[0].slot < len(replies):  # none, as in nearly every call
-        return [replies]
-    by_slot = {reply.slot: reply for reply in replies}
-    return [[by_slot[slot] for slot in run] for run in contiguous(list(by_slot))]

@@ -119,22 +119,6 @@ async def _passing(work: Awaitable[T]) -> T:
         raise ordinary_error(error, "user") from error
 
 
-@contextmanager
-def fewer_collections() -> Iterator[None]:
-    """Have the garbage collector run less often while inside.
-
-    Each call in flight is some hundred objects that live until it is answered. At Python's default thresholds the
-    collector visits those of all calls again and again and frees nothing: with 512 in flight that was a quarter of a
-    call's CPU time. Nothing in a run waits for the collector. A process that set it to run less often, or never, keeps
-    its own thresholds; after the last of several runs at once they are as before the first.
-    """
-    _THRESHOLDS.enter()
-    try:
-        yield
-    finally:
-        _THRESHOLDS.leave()
-
-
 class _CollectorThresholds:
     """The collector's thresholds over runs that overlap: the first run raises them, and the last restores them."""
 
@@ -144,15 +128,27 @@ class _CollectorThresholds:
         self._before: tuple[int, int, int] | None = None
         self._slowed: tuple[int, int, int] | None = None
 
-    def enter(self) -> None:
+    @contextmanager
+    def raised(self) -> Iterator[None]:
+        """Have the garbage collector run less often while inside.
+
+        Each call in flight is some hundred objects that live until it is answered. At Python's default thresholds the
+        collector visits those of all calls again and again and frees nothing: with 512 in flight that was a quarter of
+        a call's CPU time. Nothing in a run waits for the collector. A process that set it to run less often, or never,
+        keeps its own thresholds; after the last of several runs at once they are as before the first.
+        """
         with self._lock:
             self._runs += 1
             current = gc.get_threshold()
             if self._runs == 1 and 0 < current[0] < RAISED_THRESHOLD:
                 self._before, self._slowed = current, (RAISED_THRESHOLD, *current[1:])
                 gc.set_threshold(*self._slowed)
+        try:
+            yield
+        finally:
+            self._leave()
 
-    def leave(self) -> None:
+    def _leave(self) -> None:
         with self._lock:
             self._runs -= 1
             if self._runs or self._before is None:
@@ -162,7 +158,7 @@ class _CollectorThresholds:
             self._before = self._slowed = None
 
 
-_THRESHOLDS = _CollectorThresholds()
+fewer_collections = _CollectorThresholds().raised
 
 
 @contextmanager

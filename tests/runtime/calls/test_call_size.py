@@ -26,5 +26,5 @@ def test_a_limit_of_one_is_a_call_a_sample():
 
 def test_a_call_has_numbers_without_gaps():
     """A call has its first number and a count, so a gap begins another call."""
-    assert contiguous([0, 1, 3, 7, 8]) == [[0, 1], [3], [7, 8]]
-    assert contiguous([]) == []
+    assert contiguous([0, 1, 3, 7, 8], int) == [[0, 1], [3], [7, 8]]
+    assert contiguous([], int) == []

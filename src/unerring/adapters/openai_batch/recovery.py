@@ -30,11 +30,6 @@ class StepRange:
     batch: Batch
     steps: range
 
-    @property
-    def end(self) -> int:
-        """The first step after them."""
-        return self.steps.stop
-
 
 class RecoveredBatches:
     """The batches of one run and one model that other processes created, and that are not open yet."""
@@ -99,7 +94,7 @@ class RecoveredBatches:
     def _covering(self, step: int) -> StepRange | None:
         """A batch that may have requests of this step and is not open yet."""
         for closed in reversed(self._closed):
-            if closed.end <= step:
+            if closed.steps.stop <= step:
                 return None
             if step in closed.steps:
                 return closed
@@ -119,7 +114,7 @@ class RecoveredBatches:
         for closed in new:
             if self._is_new(closed.batch):  # two pages may have the same batch
                 self._known |= {closed.batch.batch_id, closed.batch.input_file}
-                insort(self._closed, closed, key=lambda one: one.end)
+                insort(self._closed, closed, key=lambda one: one.steps.stop)
         self._listed = True
 
     def _is_new(self, batch: Batch) -> bool:

@@ -220,20 +220,17 @@ class RejudgedRun(ReplayedRun):
     def _read_again(self, question: Question, committed: bool) -> list[Judgement]:
         """Read the samples of a step again; returns the judgements that differ."""
         step, changes = question.step, []
-        for slot in sorted(step.replies):
-            reply = step.replies[slot]
-            if slot < step.first:  # set aside: it has no vote
-                continue
+        for reply in step.kept:
             was = None if reply.candidate is None else step.choice(reply.candidate)
-            now = question.judged(step.text(slot), reply)
+            now = question.judged(step.text(reply.slot), reply)
             self._samples += 1
             if (now.choice, now.flag) == (was, reply.flag):
                 continue
             changes.append(now)
             self._changed += 1
             if len(self._differences) < MAX_LISTED:
-                before = Judgement(slot, was, reply.flag)
-                self._differences.append(Difference(step.step, slot, _reading(before), _reading(now), committed))
+                before = Judgement(reply.slot, was, reply.flag)
+                self._differences.append(Difference(step.step, reply.slot, _reading(before), _reading(now), committed))
         return changes
 
     def _require_same(self) -> None:

@@ -4,7 +4,6 @@ The chain is made again from the journal only to try a choice, and to show what 
 of it. Where it cannot be made, all else works without it.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from unerring.api.journals.trust import permission_for
 from unerring.api.models import sampler_for
 from unerring.core import user_code
 from unerring.core.checked_chain import CheckedChain, GivenChain
-from unerring.core.journal.decided_step import DecidedStep
+from unerring.core.journal.decided_step import DecidedStep, votes_by_voter
 from unerring.core.journal.entries import Entry, Opened
 from unerring.core.journal.review_entries import Accepted
 from unerring.core.voting.canonical import Json, canonical, parsed
@@ -214,7 +213,7 @@ def undecided_step_of(run: UndecidedRun) -> Parked | None:
     step = step_to_decide(run)
     if step is None:
         return None
-    samples = [step.replies[slot] for slot in sorted(step.replies) if slot >= step.first]
+    samples = step.kept
     names = {number: voter.name for number, voter in run.state.voters.items()}
     candidates = candidates_of(run, step)
     numbers = {step.choices[one.choice]: one.number for one in candidates}
@@ -253,22 +252,16 @@ def undecided_step_of(run: UndecidedRun) -> Parked | None:
 
 def candidates_of(run: UndecidedRun, step: OpenStep) -> tuple[Candidate, ...]:
     """The choices that had votes, most votes first; of equal ones the one whose first vote was earlier."""
-    voters: dict[int, Counter[str]] = {}
-    for slot in sorted(step.replies):
-        reply = step.replies[slot]
-        if slot >= step.first and reply.candidate is not None:
-            voters.setdefault(reply.candidate, Counter())[run.state.voters[reply.voter].name] += 1
     weighed = isinstance(step.race.rule, LogOdds)
-    ranked = sorted(voters, key=lambda candidate: -voters[candidate].total())
     return tuple(
         Candidate(
             number,
             step.choice(candidate),
-            voters[candidate].total(),
-            dict(voters[candidate].most_common()),
+            by_voter.total(),
+            dict(by_voter.most_common()),
             step.race.scores[candidate] / 1000 if weighed else None,
         )
-        for number, candidate in enumerate(ranked, 1)
+        for number, (candidate, by_voter) in enumerate(votes_by_voter(step.kept, run.state.voters).items(), 1)
     )
 
 

@@ -1,12 +1,13 @@
 """A committed step as a journal's entries give it: choice, tally, samples, question."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from unerring.core.journal.entries import Reply
 from unerring.core.voting.canonical import Json, parsed
 from unerring.core.voting.sample import Message
-from unerring.core.voting.step import MisplacedEntry
+from unerring.core.voting.step import MisplacedEntry, VoterRecord
 
 
 class DecidedStep(NamedTuple):
@@ -81,3 +82,12 @@ def texts_of(replies: Iterable[Reply]) -> dict[int, str]:
     every = tuple(replies)
     own = {reply.slot: reply.text for reply in every if isinstance(reply.text, str)}
     return {reply.slot: reply.text if isinstance(reply.text, str) else own[reply.text] for reply in every}
+
+
+def votes_by_voter(replies: Iterable[Reply], voters: Mapping[int, VoterRecord]) -> dict[int, Counter[str]]:
+    """Each candidate's votes by the voter's name, most votes first; of equal ones the one with the earlier vote."""
+    votes: dict[int, Counter[str]] = {}
+    for reply in replies:
+        if reply.candidate is not None:
+            votes.setdefault(reply.candidate, Counter())[voters[reply.voter].name] += 1
+    return dict(sorted(votes.items(), key=lambda one: -one[1].total()))

@@ -3,10 +3,10 @@
 Each has the question, the rival answers with their votes, and the flagged samples by the reason of the flag.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
-from unerring.core.journal.decided_step import DecidedStep, texts_of
+from unerring.core.journal.decided_step import DecidedStep, texts_of, votes_by_voter
 from unerring.core.journal.entries import Reply
 from unerring.core.reporting.reasons import without_details
 from unerring.core.request import Request
@@ -62,10 +62,9 @@ def open_step(
     tally = tuple(sorted(step.race.tally.values(), reverse=True))
     if how == "open" and len(tally) < 2 and not step.flags:
         return None
-    replies = [step.replies[slot] for slot in sorted(step.replies) if slot >= step.first]
     head = _head(step.step, how, step.ruled, tally, step.rounds)
     asked = _asked(step.wordings, request.with_system_message(step.messages or ()), full)
-    return head | asked | _samples(replies, voters, full)
+    return head | asked | _samples(step.kept, voters, full)
 
 
 def _head(step: int, how: str, choice: str | None, tally: Iterable[int], rounds: int) -> dict[str, Json]:
@@ -96,25 +95,22 @@ def _samples(replies: Sequence[Reply], voters: Mapping[int, VoterRecord], full: 
     most = None if full else MAX_TEXT_CHARS
     texts = texts_of(replies)
     choices = {reply.slot: reply.choice for reply in replies if isinstance(reply.choice, str)}
-    votes: dict[int, Counter[str]] = {}
+    votes = votes_by_voter(replies, voters)
     flagged: dict[tuple[FlagKind, str | None], list[Reply]] = {}
     for reply in replies:
-        if reply.candidate is not None:
-            votes.setdefault(reply.candidate, Counter())[voters[reply.voter].name] += 1
-        elif reply.flag is not None:
+        if reply.flag is not None:
             flagged.setdefault((reply.flag, without_details(reply.reason)), []).append(reply)
-    ranked = sorted(votes, key=lambda candidate: -votes[candidate].total())
     grouped = sorted(flagged.values(), key=lambda group: (-len(group), group[0].slot))
     return {
         "answers": [
             {
                 "choice": shortened(choices[one], most),
-                "votes": votes[one].total(),
-                "voters": dict(votes[one].most_common(None if full else MAX_VOTERS)),
+                "votes": by_voter.total(),
+                "voters": dict(by_voter.most_common(None if full else MAX_VOTERS)),
             }
-            for one in (ranked if full else ranked[:MAX_ANSWERS])
+            for one, by_voter in islice(votes.items(), None if full else MAX_ANSWERS)
         ],
-        "more_answers": 0 if full else max(0, len(ranked) - MAX_ANSWERS),
+        "more_answers": 0 if full else max(0, len(votes) - MAX_ANSWERS),
         "flags": sum(map(len, grouped)),
         "flagged": [
             {

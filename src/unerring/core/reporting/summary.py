@@ -90,9 +90,8 @@ def cost_text(spend: Mapping[str, Any], tokens: Mapping[str, int], model: str = 
     what = "of unknown outcome" if lost else of_guesses
     if lost and given_up:
         what += f" and {given_up:,} {of_guesses}"
-    within = [_uncertain(lost or given_up, unknown, what, dollars is not None)]
-    within.append(_uncertain(None, spend.get("under_way", {}), "for calls in flight", dollars is not None))
-    return text + "".join(within)
+    text += _uncertain(lost or given_up, unknown, what, dollars is not None)
+    return text + _uncertain(None, spend.get("under_way", {}), "for calls in flight", dollars is not None)
 
 
 def _uncertain(calls: int | None, part: Mapping[str, Any], what: str, priced: bool) -> str:

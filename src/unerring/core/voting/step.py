@@ -145,13 +145,18 @@ class OpenStep:
         """Begin a round with sample number `first`: for a pilot, whose race never requests further samples."""
         self.round_first = first
 
+    @property
+    def kept(self) -> list[Reply]:
+        """Its samples that were not set aside, by number."""
+        return [self.replies[slot] for slot in sorted(self.replies) if slot >= self.first]
+
     def counted_replies(self) -> tuple[Reply, ...]:
         """The samples that count for the step, by number.
 
         After samples were judged again the step may be decided before the last of them: those left over count for
         nothing, and no sample refers to them.
         """
-        kept = [self.replies[slot] for slot in sorted(self.replies) if slot >= self.first]
+        kept = self.kept
         if not kept or kept[-1].slot < self.counted:
             return tuple(kept)
         texts: dict[str, int] = {}
@@ -268,7 +273,7 @@ class OpenStep:
         that the step does not have.
         """
         changed = {one.slot: one for one in judgements}
-        kept = [self.replies[slot] for slot in sorted(self.replies) if slot >= self.first]
+        kept = self.kept
         if changed.keys() - {reply.slot for reply in kept}:
             raise MisplacedEntry(f"step {self.step} has no such sample that could be judged again")
         choices: dict[str, int] = {}

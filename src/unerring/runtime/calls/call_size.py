@@ -4,6 +4,11 @@ A sampler may return fewer samples than it was asked for. Where it always does, 
 by several calls at once, not by one call after another.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
 SHORT_CALLS = 3  # in a row, after which calls ask for no more samples than the best of these brought
 
 
@@ -39,15 +44,15 @@ class CallSize:
     def split(self, sampler: str, slots: list[int]) -> list[list[int]]:
         """Split ascending sample numbers into those that one call can bring."""
         size = self._most.get(sampler, len(slots))
-        return [streak[at : at + size] for streak in contiguous(slots) for at in range(0, len(streak), size)]
+        return [streak[at : at + size] for streak in contiguous(slots, int) for at in range(0, len(streak), size)]
 
 
-def contiguous(slots: list[int]) -> list[list[int]]:
-    """Split ascending numbers into streaks without gaps: a call names its samples by the first and a count."""
-    streaks: list[list[int]] = []
-    for slot in slots:
-        if streaks and streaks[-1][-1] == slot - 1:
-            streaks[-1].append(slot)
+def contiguous(samples: list[T], slot: Callable[[T], int]) -> list[list[T]]:
+    """Split ascending samples into streaks without gaps: a call names its samples by the first and a count."""
+    streaks: list[list[T]] = []
+    for sample in samples:
+        if streaks and slot(streaks[-1][-1]) == slot(sample) - 1:
+            streaks[-1].append(sample)
         else:
-            streaks.append([slot])
+            streaks.append([sample])
     return streaks
