@@ -147,14 +147,26 @@ class Stopped(UnerringError):
     journal: the path of the journal; None where there is none.
     larger: the limit that stopped it, by its name in `Options`, `Budget` or `Guards`, and a value with which the run
         can continue; None where no limit did.
+    unread: whether the process's own parser or check refused all of the answers that count.
+    advice: how to continue in Python, where more is needed than the same call again; `str` has both.
     """
 
     kind = "stopped"
     journal: str | None = None
+    unread = False
+    advice = ""
 
     def __init__(self, message: str, *, larger: tuple[str, float] | None = None) -> None:
         super().__init__(message)
         self.larger = larger
+
+    @property
+    def reason(self) -> str:
+        """What happened, in one line."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        return f"{self.reason}; {self.advice}" if self.advice else self.reason
 
 
 class StepUndecided(Stopped):
@@ -162,12 +174,9 @@ class StepUndecided(Stopped):
 
     step: its number.
     tally: the votes of each choice, most votes first.
-    unread: whether the process's parser or check refused all of its answers.
     """
 
     kind = "undecided"
-
-    unread = False
 
     def __init__(self, message: str, step: int | None = None, tally: tuple[int, ...] = ()) -> None:
         super().__init__(message)

@@ -96,7 +96,7 @@ def test_whatever_changed_stops_a_resumed_run_in_one_line(tmp_path):
     for told, attributes in CHANGES.items():
         with pytest.raises(ChainChanged) as stopped:
             unerring.resume(path, changed(**attributes), double)
-        if told.strip() not in str(stopped.value) or "`accept_changes`" not in str(stopped.value):
+        if told.strip() not in str(stopped.value) or "`Options(accept_changes=True)`" not in str(stopped.value):
             wrong[told] = str(stopped.value)
     assert wrong == {}
     assert entries(path, Accepted) == []

@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 import unerring
-from doubling import Doubling
+from doubling import Doubling, double
 from unerring import Budget, FlagRules, Guards, InputError, Options, Patience, Policy, Price, Request, Target
 from unerring.api.calibration import PilotOptions, calibrate
 from unerring.cli.main import commands
@@ -94,3 +94,29 @@ def test_the_command_line_refuses_nonsense_by_the_options_name():
                         continue
                 taken.append((command, parameter.name, value))
     assert taken == []
+
+
+def test_a_stop_at_a_limit_says_in_python_how_to_continue(tmp_path):
+    """The message has the option with a larger value in Python's words; with it the same call continues the run."""
+    path = tmp_path / "run.db"
+    with pytest.raises(unerring.BudgetSpent) as stop:
+        unerring.run(Doubling(3), double, path, k=2, options=Options(budget=Budget(calls=3)))
+    more = str(stop.value).partition("; to allow more: the same call with options=")[2]
+    options = eval(more, {"Options": Options, "Budget": Budget})  # noqa: S307  (our own text)
+    assert options.budget.calls > 3
+    assert unerring.report(path)["stopped"]["reason"] == stop.value.reason
+    assert unerring.run(Doubling(3), double, path, k=2, options=options).steps == 3
+
+
+def test_a_cap_and_a_parser_that_refuses_all_say_in_python_how_to_continue(tmp_path):
+    """A cap is raised by `resume`, since one with another cap is another run; `rejudge` reads stored samples again."""
+    with pytest.raises(unerring.StepUndecided, match=r"unerring.resume with options=Options\(vote_cap=20\)"):
+        unerring.run(
+            Doubling(3),
+            lambda prompt, settings: str(settings.slot % 2),
+            tmp_path / "a.db",
+            k=3,
+            options=Options(vote_cap=10),
+        )
+    with pytest.raises(unerring.Stopped, match=r"once your parser or check accepts these answers: unerring.rejudge"):
+        unerring.run(Doubling(3), lambda prompt: "two", tmp_path / "b.db", k=3)

@@ -422,3 +422,40 @@ def test_a_second_run_of_a_function_in_its_journal_names_how_to_continue_in_pyth
     """A journal of another run says how to continue that one: with its function, which a command does not have."""
     with pytest.raises(unerring.InputError, match=r"continue that one \(unerring.resume\('run.db', model=\.\.\.\)\)"):
         bank.start("run.db", 2, "noise/p=1")
+
+
+def test_after_a_parser_is_fixed_rejudge_is_named_and_keeps_the_samples(cli, ledger, tmp_path):
+    """A run whose parser refused all samples names `rejudge` when it stops, and when it is resumed with a fixed one.
+
+    As printed it counts the stored samples, and the run continues to its end without a change to accept.
+    """
+    code = (tmp_path / "ledger.py").read_text()
+    (tmp_path / "ledger.py").write_text(code.replace('"it is "', '"It is "'))
+    stopped = cli(*SHORT, "--model", "noise/p=1,v=1", "--k", "2", "--speculate", "off")
+    assert stopped.code == 3
+    assert ["rejudge", ODD] in printed_commands(stopped)
+    samples = unerring.report(ODD)["samples"]["received"]
+    (tmp_path / "ledger.py").write_text(code)
+    sys.modules.pop("ledger")
+    refused = cli("resume", ODD)
+    assert refused.code == 2
+    (rejudge,) = printed_commands(refused)
+    assert rejudge == ["rejudge", ODD]
+    assert refused.line.index("unerring rejudge") < refused.line.index("--accept-changes")
+    assert cli(*rejudge).code == 0
+    assert cli("resume", ODD).code == 0
+    report = unerring.report(ODD)
+    assert (report["changes"], report["samples"]["flagged"]) == ([], 0)
+    assert report["samples"]["received"] == samples + 2 * 3  # two votes for each of the other steps
+
+
+def test_a_parser_that_reads_a_committed_winner_differently_names_rejudge(cli, ledger, tmp_path):
+    """There `rejudge` shows what differs; the change is still to be accepted."""
+    assert cli(*SHORT, "--model", "noise/p=1,v=1", "--k", "2", "--max-steps", "2").code == 3
+    code = (tmp_path / "ledger.py").read_text()
+    (tmp_path / "ledger.py").write_text(code.replace("return int(", "return 1 + int("))
+    sys.modules.pop("ledger")
+    refused = cli("resume", ODD)
+    assert printed_commands(refused) == [["rejudge", ODD]]
+    assert "to see all that differs: unerring rejudge" in refused.line
+    assert refused.line.endswith("or accept the change: --accept-changes")

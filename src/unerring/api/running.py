@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from unerring.api._policy import run_policy
 from unerring.api._resuming import resume_run
 from unerring.api._starting import NewRun, start_run
 from unerring.api._terminal_progress import progress_observer
+from unerring.api.budget import Budget
 from unerring.api.chains import required_chain
 from unerring.api.models import Model
 from unerring.api.options import Options
@@ -18,7 +19,7 @@ from unerring.api.result import Result
 from unerring.core.arguments import require_made, require_path
 from unerring.core.chain import Chain, S
 from unerring.errors import Stopped
-from unerring.runtime.config import StopRequest
+from unerring.runtime.config import Guards, StopRequest
 from unerring.runtime.signals import run_stoppable
 
 
@@ -114,4 +115,20 @@ def _stops_name_journal(journal: str | Path | None) -> Iterator[None]:
         yield
     except Stopped as stop:
         stop.journal = None if journal is None else str(journal)
+        stop.advice = "; ".join(_advice(stop))
         raise
+
+
+def _advice(stop: Stopped) -> Iterator[str]:
+    """How to continue a run in Python, where the same call again is not enough."""
+    if stop.journal is None:
+        return
+    if stop.unread:
+        yield f"once your parser or check accepts these answers: unerring.rejudge({stop.journal!r}), then resume"
+    if stop.larger is not None:
+        name, value = stop.larger
+        given, call = f"{name}={value:.10g}", "unerring.resume"  # a new run with another cap would be another run
+        for holder in (Budget, Guards):
+            if name in {one.name for one in fields(holder)}:
+                given, call = f"{holder.__name__.lower()}={holder.__name__}({given})", "the same call"
+        yield f"to allow more: {call} with options=Options({given})"

@@ -9,6 +9,9 @@ from typing import Any, TypeAlias
 
 import click
 
+from unerring.cli.exits import in_options
+from unerring.errors import ChainChanged
+
 Decorator: TypeAlias = Callable[[Any], Any]
 HELP = "_click_default_help"  # the parameter of --help
 OPTION_GROUPS = {  # headings of --help, and the parameters under each in their order
@@ -56,6 +59,13 @@ class Command(click.Command):
     def __init__(self, *args: Any, refused_options: Mapping[str, str] | None = None, **named: Any) -> None:
         super().__init__(*args, **named)
         self.refused_options = refused_options or {}
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Advice about a changed process becomes a command here, while the options are known."""
+        try:
+            return super().invoke(ctx)
+        except ChainChanged as error:
+            raise ChainChanged(in_options(str(error))) from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, those of the command alone first, the others in the order of `OPTION_GROUPS`."""

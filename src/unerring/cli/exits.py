@@ -152,7 +152,7 @@ def end_of(error: BaseException, arguments: Sequence[str] = ()) -> CommandEnded:
         case JournalError():
             return CommandEnded(STOPPED, "journal", str(error))
         case Stopped():
-            return CommandEnded(STOPPED, error.kind, str(error))
+            return CommandEnded(STOPPED, error.kind, error.reason)
     return CommandEnded(STOPPED, "provider", str(error))
 
 
@@ -224,8 +224,15 @@ OPTIONS |= {name: f"--{name.replace('_', '-')}" for name in _SAME_NAMES}
 
 
 def in_options(message: str) -> str:
-    """A message for the command line: a parameter in backticks becomes the option that sets it."""
-    return re.sub(r"`(\w+)`", lambda found: OPTIONS.get(found[1], found[0]), message)
+    """A message for the command line: a parameter in backticks becomes the option that sets it.
+
+    `Options(name=True)` becomes that option too, and a call of `unerring.rejudge` the command on the present journal.
+    """
+    if "`unerring.rejudge(" in message:
+        invocation = _invocation()
+        command = command_on("rejudge", "FILE" if invocation is None or not invocation.journal else invocation.journal)
+        message = re.sub(r"`unerring\.rejudge\([^`]*\)`", lambda _: command, message)
+    return re.sub(r"`(?:Options\()?(\w+)(?:=True\))?`", lambda found: OPTIONS.get(found[1], found[0]), message)
 
 
 def notice_text(line: str) -> str:

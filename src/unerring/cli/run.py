@@ -53,7 +53,7 @@ from unerring.cli.progress import Progress
 from unerring.cli.text.report import beyond_length, report_text
 from unerring.core.reporting.summary import answer_line, summary
 from unerring.core.request import Request
-from unerring.errors import BEYOND_LENGTH, ProviderDown, StepUndecided, Stopped, UnerringError
+from unerring.errors import BEYOND_LENGTH, ProviderDown, Stopped, UnerringError
 
 HTTP_NOT_FOUND = 404  # the provider does not have the model, or the address
 Starting: TypeAlias = Callable[[Progress], api.Result]
@@ -218,7 +218,7 @@ def watched(start: Starting, path: Path, progress: Progress, resuming: bool = Fa
         advice, following = _next_step(error, path, whole)
         if isinstance(error.__cause__, ProviderDown) and error.__cause__.status == HTTP_NOT_FOUND:
             advice = f"for another model start a new run; once the provider has this one: {following}"
-        raise CommandEnded(STOPPED, error.kind, str(error), advice, following) from error
+        raise CommandEnded(STOPPED, error.kind, error.reason, advice, following) from error
     except Exception as error:
         entries, again = entry_count(path), command_on("resume", path) if whole else same_command()
         if isinstance(error, UnerringError) and (end := end_of(error)).code == STOPPED:  # such as a full disk
@@ -249,14 +249,13 @@ def _next_step(error: Stopped, path: Path, whole: bool) -> tuple[str, str]:
     A run that is only part of the command continues with the same command, except after a cap: that is the run's own.
     """
     larger = () if error.larger is None else (OPTIONS[error.larger[0]], f"{error.larger[1]:.10g}")
-    review, verify = command_on("review", path), command_on("verify", path)
+    review, verify, rejudge = (command_on(name, path) for name in ("review", "verify", "rejudge"))
     if whole or error.kind == "undecided":
         resume, allowing = command_on("resume", path), command_on("resume", path, *larger)
     else:
         resume, allowing = same_command(), same_command(*larger)
     match error.kind:
-        case "undecided" if isinstance(error, StepUndecided) and error.unread:
-            rejudge = command_on("rejudge", path)
+        case "undecided" if error.unread:
             return f"to see the answers: {review}; once your parser or check accepts them: {rejudge}", review
         case "undecided":
             more = "" if error.larger is None else f"; to allow it more: {allowing}"
@@ -266,7 +265,9 @@ def _next_step(error: Stopped, path: Path, whole: bool) -> tuple[str, str]:
         case "copies" if error.larger is not None:
             return f"once no cache answers, continue with: {resume}; or allow as many copies: {allowing}", resume
         case "flagged" if error.larger is not None:
-            return f"once that is fixed, continue with: {resume}; or continue as it is: {allowing}", resume
+            first = f"once your parser or check accepts them: {rejudge}; after another fix" if error.unread else ""
+            fixed = first or "once that is fixed, continue with"
+            return f"{fixed}: {resume}; or continue as it is: {allowing}", resume
         case _ if error.kind == BEYOND_LENGTH:
             return f"continue with: {beyond_length(verify, resume)}", verify
     return f"continue with: {allowing}", allowing

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from unerring.core.journal.entries import Reply
 from unerring.core.voting.flag_limit import FlaggedSample, FlagWatch, explanation_of
-from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.redflag import FLAGS_OF_TEXT, FlagKind
 from unerring.core.voting.sample import Sample
 from unerring.errors import SamplesFlagged
 from unerring.runtime.calls.ledger import Ledger
@@ -51,7 +51,9 @@ class FlagGuard:
         watch, limit = self._watch, self._ledger.state.policy.flags.max_output_tokens
         if watch.all_flagged(voters):
             said = f"{watch.sentence()}: {explanation_of(watch.latest(), limit)}"
-            raise SamplesFlagged(said, larger=("flagged", 1.0))
+            stopped = SamplesFlagged(said, larger=("flagged", 1.0))
+            stopped.unread = all(one.kind in FLAGS_OF_TEXT for one in watch.latest())
+            raise stopped
         if (name := watch.silent_voter()) is not None:
             line = watch.sentence_about(name)
             log.warning("%s", line)

@@ -19,7 +19,15 @@ from unerring.errors import ChainChanged
 
 MAX_REASON_CHARS = 300  # of a red flag's reason that the journal keeps
 MAX_SHOWN_CHARS = 60  # of a choice in a message
-HOW_TO_CONTINUE = "continue with the code that started the run, or accept the change (`accept_changes`)"
+HOW_TO_CONTINUE = "continue with the code that started the run, or accept the change: `Options(accept_changes=True)`"
+
+
+def how_to_rejudge(journal: str) -> str:
+    """How to continue where only the reading of stored samples has changed; `journal` is written as in Python."""
+    return (
+        f"to count them as they are read now: `unerring.rejudge({journal})`; to set them aside and ask again: "
+        "`Options(accept_changes=True)`"
+    )
 
 
 @dataclass(slots=True, eq=False)
@@ -58,12 +66,18 @@ class Question:
     def require_same(self) -> None:
         """Raise `ChainChanged` where the question changed, or the stored samples are parsed differently now."""
         if (difference := self.difference()) is not None:
-            raise ChainChanged(f"step {self.step.step} {difference}; {HOW_TO_CONTINUE}")
+            how = HOW_TO_CONTINUE if self.is_reworded else how_to_rejudge("journal")
+            raise ChainChanged(f"step {self.step.step} {difference}; {how}")
+
+    @property
+    def is_reworded(self) -> bool:
+        """Whether the question itself changed since an earlier session asked it."""
+        return self.step.question not in {None, self.digest}
 
     def difference(self) -> str | None:
         """Say what changed since an earlier session asked the step; None where nothing did."""
         before = self.step.question
-        if before is not None and before != self.digest:
+        if before is not None and self.is_reworded:
             changed = question_change(before, self.digest, self.step.wordings, self.subtask)
             return f"is asked differently than before: {changed}"
         for reply in self.step.replies.values():

@@ -21,7 +21,7 @@ from unerring.core.user_code import error_line
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import RedFlag
 from unerring.errors import ChainChanged, InputError
-from unerring.runtime.question import HOW_TO_CONTINUE, choice_of, stored_question
+from unerring.runtime.question import HOW_TO_CONTINUE, choice_of, how_to_rejudge, stored_question
 
 
 class ComparedRun(ReplayedRun):
@@ -41,11 +41,20 @@ class ComparedRun(ReplayedRun):
         super().clear()
         self.series = RunSeries()
         self.undigested = False
+        self._misread: str | None = None  # the change that samples of the next step are read differently
+        self._winner_misread = False  # whether the first change is that a committed step's winner is
 
     def require_same(self) -> None:
         """Raise `ChainChanged` where the process is not the one that the journal is of."""
         if self.changes:
-            raise ChainChanged(f"{self.path}: {self.changes[0]}; {HOW_TO_CONTINUE}")
+            raise ChainChanged(f"{self.path}: {self.changes[0]}; {self._how_to_continue()}")
+
+    def _how_to_continue(self) -> str:
+        """What to do about the first change."""
+        rejudge, change = f"unerring.rejudge({str(self.path)!r})", self.changes[0]
+        if change == self._misread:
+            return how_to_rejudge(repr(str(self.path)))
+        return f"to see all that differs: `{rejudge}`; {HOW_TO_CONTINUE}" if self._winner_misread else HOW_TO_CONTINUE
 
     def acceptance(self, time: float) -> Accepted:
         """The entry by which a person accepts the changes."""
@@ -101,6 +110,7 @@ class ComparedRun(ReplayedRun):
             self.changes.append(f"step {decided.step} is asked differently than before: {changed}")
             return
         self._read_winner(decided, subtask)
+        self._winner_misread = bool(self.changes)
 
     def _read_winner(self, decided: DecidedStep, subtask: Subtask) -> None:
         """Compare how the winning text of a committed step reads now with its choice."""
@@ -134,6 +144,7 @@ class ComparedRun(ReplayedRun):
             self.changes.append(f"the process now ends before step {number}")
         elif difference is not None:
             self.changes.append(f"step {number} {difference}")
+            self._misread = None if question.is_reworded else self.changes[-1]
         self.keeps_samples = question is not None and difference is None
 
 
