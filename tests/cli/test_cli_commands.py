@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
 from command_runs import LEDGER, NOISE, process, ran
@@ -164,6 +165,22 @@ def test_the_help_of_the_program_says_where_to_start(cli):
 
 
 # --- the demonstration
+
+
+def test_the_demonstration_without_its_extra_prints_only_what_to_install(cli, monkeypatch):
+    """Where the inference engine is not installed, one line says how to install it; nothing is begun or shown."""
+    monkeypatch.setitem(sys.modules, "unerring.adapters.embedded.engine", None)
+    for words in (("demo", "--disks", "2"), ("run", "hanoi", "--set", "disks=2")):
+        done = cli(*words)
+        assert (done.code, done.out) == (2, "")
+        assert "pip install 'unerring[embedded]', or '.[embedded]' in the repository" in done.line
+
+
+def test_the_pages_that_use_the_embedded_model_say_how_to_install_it():
+    """The README and the tutorial name its extra."""
+    root = Path(__file__).parents[2]
+    for page in ("README.md", "docs/tutorial.md"):
+        assert "pip install '.[embedded]'" in (root / page).read_text(encoding="utf-8")
 
 
 def test_the_demonstration_ends_in_a_verified_run(cli, tmp_path, monkeypatch):

@@ -29,6 +29,7 @@ LARGE_DISKS = 20
 
 def demonstrate(disks: int, seed: int, journal: Path) -> int:
     """Solve the puzzle in all three ways and print the results; returns the exit code."""
+    EmbeddedSampler(MEMBERS[0], seed).close()  # fails before anything is printed where its extra is missing
     console = Console(highlight=False)
     chain = Hanoi(disks)
     started = time.monotonic()

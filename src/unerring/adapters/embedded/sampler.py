@@ -100,4 +100,5 @@ def _drafter(ensemble: EmbeddedEnsemble) -> "Drafter":
 
 
 def _missing_extra(error: ImportError) -> InputError:
-    return InputError(f"the embedded model needs an extra ({error}): pip install 'unerring[embedded]'")
+    how = "pip install 'unerring[embedded]', or '.[embedded]' in the repository"
+    return InputError(f"the embedded model needs an extra ({error}): {how}")
