@@ -26,7 +26,7 @@ from voters import Ensemble, Question, Voter, hold, parts, question
 from unerring.adapters.embedded.catalog import EMBEDDED_POLICY
 from unerring.adapters.embedded.engine import GreedyAnswer, ScoredAnswer
 from unerring.core.voting.race import Race, Won
-from unerring.processes.hanoi import PARSERS, Hanoi, Move, answer
+from unerring.processes.hanoi import MOVE_PARSERS, Hanoi, Move, answer
 
 DISKS = 20
 STEPS = 60_000
@@ -83,7 +83,7 @@ class Findings:
     races: Counter[int] = field(default_factory=Counter)  # votes -> races decided with so many
     wrong: int = 0  # races that a wrong answer won
     starved: int = 0  # races left open because most samples of the step were flagged
-    collisions: dict[str, Collisions] = field(default_factory=lambda: {name: Collisions() for name in PARSERS})
+    collisions: dict[str, Collisions] = field(default_factory=lambda: {name: Collisions() for name in MOVE_PARSERS})
     repaired: Counter[str] = field(default_factory=Counter)  # outcomes of samples that only the repairing parser takes
     lengths: Counter[tuple[int, str]] = field(default_factory=Counter)  # (tokens beyond the right answer's, outcome)
     logprobs: Counter[tuple[int, str]] = field(default_factory=Counter)  # (half decade of minus the mean, outcome)

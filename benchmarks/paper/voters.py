@@ -26,7 +26,7 @@ from unerring.core.voting.canonical import canonical
 from unerring.core.voting.race import Race
 from unerring.core.voting.redflag import RedFlag
 from unerring.core.voting.sample import Finish, Sample, Settings, Usage
-from unerring.processes.hanoi import PARSERS, Hanoi
+from unerring.processes.hanoi import MOVE_PARSERS, Hanoi
 
 TOGETHER = 512  # questions drafted at once: the drafter keeps that many for the members that follow
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class Question:
         key = (parser, written.tokens)
         if key not in self._found:
             try:
-                value = PARSERS[parser](member.tokenizer.decode(written.tokens), self.disks)
+                value = MOVE_PARSERS[parser](member.tokenizer.decode(written.tokens), self.disks)
                 self._found[key] = canonical(value)
             except RedFlag:
                 self._found[key] = None

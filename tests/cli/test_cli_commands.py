@@ -185,7 +185,7 @@ def test_the_pages_that_use_the_embedded_model_say_how_to_install_it():
 
 def test_the_demonstration_ends_in_a_verified_run(cli, tmp_path, monkeypatch):
     """`unerring demo` needs only the package, and ends with a run verified by the rules of the game."""
-    monkeypatch.setattr(demo, "MAX_STEPS", 30)  # steps for which unaided chains are followed
+    monkeypatch.setattr(demo, "LARGE_PUZZLE_STEPS", 30)  # steps for which unaided chains are followed
     done = cli("demo", "--disks", "3")
     assert done.code == 0, done.err
     assert "7 steps right, zero errors" in done.out
@@ -196,7 +196,7 @@ def test_the_demonstration_ends_in_a_verified_run(cli, tmp_path, monkeypatch):
 def test_the_demonstration_refuses_a_journal_that_exists(cli, monkeypatch):
     """A journal that already holds a run is refused before anything is shown or computed."""
     ran(cli)
-    monkeypatch.setattr(demo, "MAX_STEPS", 1)
+    monkeypatch.setattr(demo, "LARGE_PUZZLE_STEPS", 1)
     done = cli("demo", "--disks", "2", "--journal", "run.db")
     assert (done.code, done.out) == (2, "")
     assert "run.db holds a run" in done.line

@@ -265,7 +265,7 @@ def test_the_fork_that_rejudge_names_runs_as_printed(cli, ledger, tmp_path):
 
 def test_commands_named_by_the_demonstration_run_as_printed(cli, tmp_path, monkeypatch):
     """All commands that it suggests, also after Ctrl-C, run as printed. Long runs are stopped after a few steps."""
-    monkeypatch.setattr(demo, "MAX_STEPS", 3)
+    monkeypatch.setattr(demo, "LARGE_PUZZLE_STEPS", 3)
     done = cli("demo", "--disks", "2")
     commands = printed_commands(done)
     assert [words[0] for words in commands] == ["report", "export", "run", "resume", "run"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tables import each
 from unerring.core.voting.canonical import canonical, parsed
 from unerring.core.voting.redflag import FlagKind, RedFlag
-from unerring.processes.hanoi import PARSERS, Hanoi, Move, answer, parse_repairing, parse_strict
+from unerring.processes.hanoi import MOVE_PARSERS, Hanoi, Move, answer, parse_repairing, parse_strict
 
 LAW = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -148,7 +148,7 @@ def test_the_strict_parser_judges_form_and_not_sense():
 
 
 @each("disks", [1, 2, 9, 10, 20])
-@each("parser", PARSERS)
+@each("parser", MOVE_PARSERS)
 def test_right_answers_are_parsed_for_any_number_of_disks(disks, parser):
     """The truth of a state, written in the format asked for, is parsed back as that very choice."""
     hanoi = Hanoi(disks, parser)
@@ -228,7 +228,7 @@ def well_formed(choice, disks):
 
 
 def assert_survives(text, disks=3):
-    for name, parse in PARSERS.items():
+    for name, parse in MOVE_PARSERS.items():
         try:
             choice = parse(text, disks)
         except RedFlag:
@@ -306,11 +306,11 @@ LONG = {
 }
 
 
-@each("parser", PARSERS)
+@each("parser", MOVE_PARSERS)
 @each("text", LONG.values(), ids=LONG.keys())
 def test_long_adversarial_text_takes_no_time(parser, text):
     """Text made to send a regular expression backtracking is parsed or flagged in under a second of this process."""
     started = time.process_time()
     with pytest.raises(RedFlag):
-        PARSERS[parser](f"move = [1, 0, 2]\n{text}", 3)
+        MOVE_PARSERS[parser](f"move = [1, 0, 2]\n{text}", 3)
     assert time.process_time() - started < 1.0

@@ -19,9 +19,9 @@ from unerring.core.voting.sample_check import UnusableValue, checked_sample
 from unerring.errors import InputError, ProviderError
 from unerring.runtime.ensemble import as_failure, leading_samples
 
-Answer: TypeAlias = str | Sample
-Function: TypeAlias = Callable[..., Answer | Awaitable[Answer]]
-Call: TypeAlias = Callable[[str, Settings], Answer | Awaitable[Answer]]
+Returned: TypeAlias = str | Sample
+Function: TypeAlias = Callable[..., Returned | Awaitable[Returned]]
+Call: TypeAlias = Callable[[str, Settings], Returned | Awaitable[Returned]]
 
 
 class FunctionSampler:
@@ -57,7 +57,7 @@ class FunctionSampler:
     async def _one(self, prompt: str, settings: Settings) -> Sample:
         try:
             if _is_async(self._function):
-                answer: Answer | Awaitable[Answer] = await cast(Awaitable[Answer], self._call(prompt, settings))
+                answer: Returned | Awaitable[Returned] = await cast(Awaitable[Returned], self._call(prompt, settings))
             else:
                 answer = await _in_thread(self._call, prompt, settings)
                 if inspect.isawaitable(answer):
@@ -112,13 +112,13 @@ def _is_async(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-async def _in_thread(function: Call, prompt: str, settings: Settings) -> Answer | Awaitable[Answer]:
+async def _in_thread(function: Call, prompt: str, settings: Settings) -> Returned | Awaitable[Returned]:
     """Call a plain function in a new daemon thread, which is abandoned if the run ends first.
 
     Python waits for the threads of a pool when it exits: a call without a deadline would keep a stopped run alive. And
     asyncio's default pool has few threads on a small machine, while calls wait for a model and not for a core.
     """
-    outcome: Future[Answer | Awaitable[Answer]] = Future()
+    outcome: Future[Returned | Awaitable[Returned]] = Future()
     outcome.set_running_or_notify_cancel()  # it cannot be cancelled from here on, only abandoned
 
     def work() -> None:

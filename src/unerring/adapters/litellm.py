@@ -23,19 +23,18 @@ from unerring.adapters.chat.request import FORMAT, LIMITS
 from unerring.adapters.chat.sampler import ChatSampler
 from unerring.adapters.http.client import Answer
 from unerring.adapters.http.errors import MAX_ERROR_BYTES, Failure, one_line
-from unerring.adapters.http.spec import DEFAULT_URL, EndpointSpec, Secret, parse_spec
-from unerring.adapters.http.spec import PROVIDER as CHAT
+from unerring.adapters.http.spec import DEFAULT_URL, OPENAI, EndpointSpec, Secret, parse_spec
 from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.scrubbing import MIN_SECRET_CHARS, KeyFinder, secrets_in
 from unerring.errors import FailureKind, InputError, ProviderBusy
 
-PROVIDER = "litellm"
-OPTIONAL = "temperature", "seed", "logprobs", "n", FORMAT  # parameters that some providers do not take
-ORDINARY = frozenset({"model", "messages", *LIMITS, *OPTIONAL})  # parameters of every request
+LITELLM = "litellm"
+OPTIONAL_PARAMETERS = "temperature", "seed", "logprobs", "n", FORMAT  # parameters that some providers do not take
+ORDINARY = frozenset({"model", "messages", *LIMITS, *OPTIONAL_PARAMETERS})  # parameters of every request
 MAX_CAUSES = 20  # exceptions that are followed from one to its cause
 MIN_OTHER_SECRET_CHARS = 16  # of other variables' secrets: shorter values may occur in an answer by chance
 
-_SYNTAX = f"{PROVIDER}/PROVIDER/MODEL"
+_SYNTAX = f"{LITELLM}/PROVIDER/MODEL"
 # Parameters by which the library sends a request, and the key, to another host or another model. A journal keeps
 # request fields, so it must not be able to set these.
 _REDIRECTING = re.compile(
@@ -68,10 +67,10 @@ class LiteLLMSampler(ChatSampler):
         _require_permission(parsed, keys, environ, permission)
         library = _library()
         _require_known(library, parsed)
-        name = parsed.name.replace(CHAT, PROVIDER, 1)
+        name = parsed.name.replace(OPENAI, LITELLM, 1)
         super().__init__(parsed, name, place, keys, _LibraryBackend(library, parsed, place, keys))
-        taken = library.get_supported_openai_params(parsed.model) or OPTIONAL
-        for parameter in set(OPTIONAL).difference(taken):
+        taken = library.get_supported_openai_params(parsed.model) or OPTIONAL_PARAMETERS
+        for parameter in set(OPTIONAL_PARAMETERS).difference(taken):
             self._form.without(parameter)
 
 
@@ -238,7 +237,7 @@ class _Keys(Secret):
 def _require_permission(spec: EndpointSpec, keys: _Keys, environ: Mapping[str, str], permission: Permission) -> None:
     """Raise `InputError` where the library would send a key to a host that it may not be sent to."""
     if "http" in spec.model.lower():  # some of its providers take an address as a model's name
-        permission.require_code("model", f"{PROVIDER}/{spec.model}")
+        permission.require_code("model", f"{LITELLM}/{spec.model}")
     if spec.url != DEFAULT_URL and (keys.header or permission.journal):
         encrypted = spec.url.startswith("https:")
         permission.require_key_to(spec.host, spec.place, encrypted, keys.variable, environ)
@@ -248,12 +247,12 @@ def _parsed(text: str) -> EndpointSpec:
     """The specification as one of a chat model; raises `InputError` with one line that says what to write."""
     provider, _, rest = text.partition("/")
     named, slash, model = rest.partition(",")[0].partition("/")
-    if provider != PROVIDER or not slash or not named or not model or "@" in named:
+    if provider != LITELLM or not slash or not named or not model or "@" in named:
         raise InputError(f"a model behind LiteLLM is written {_SYNTAX}, such as litellm/groq/llama-3.3-70b-versatile")
     try:
-        return parse_spec(f"{CHAT}/{rest}")
+        return parse_spec(f"{OPENAI}/{rest}")
     except InputError as error:
-        raise InputError(str(error).replace(f"{CHAT}/MODEL", _SYNTAX)) from None
+        raise InputError(str(error).replace(f"{OPENAI}/MODEL", _SYNTAX)) from None
 
 
 @cache

@@ -21,15 +21,15 @@ from unerring.errors import StepLimit
 from unerring.processes import Hanoi
 from unerring.runtime.baseline import derailed_at
 
-MEMBERS = ("embedded/a", "embedded/b", "embedded/c")
+DEMO_MODELS = ("embedded/a", "embedded/b", "embedded/c")
 UNAIDED_CHAINS = 4  # of each member, each with a seed of its own
-MAX_STEPS = 2_500  # of the large puzzle
+LARGE_PUZZLE_STEPS = 2_500
 LARGE_DISKS = 20
 
 
 def demonstrate(disks: int, seed: int, journal: Path) -> int:
     """Solve the puzzle in all three ways and print the results; returns the exit code."""
-    EmbeddedSampler(MEMBERS[0], seed).close()  # fails before anything is printed where its extra is missing
+    EmbeddedSampler(DEMO_MODELS[0], seed).close()  # fails before anything is printed where its extra is missing
     console = Console(highlight=False)
     chain = Hanoi(disks)
     started = time.monotonic()
@@ -71,8 +71,8 @@ def _alone(console: Console, chain: Hanoi, temperature: float, seed: int, chains
         table.add_column(column)
     with console.status("solving without voting"):
         small, tall = asyncio.run(_walked([chain, large], temperature, seed, chains))
-    for member, ends, high in zip(MEMBERS, small, tall, strict=True):
-        table.add_row(f"  {member}", _outcomes(ends, chain.length()), _outcomes(high, MAX_STEPS))
+    for member, ends, high in zip(DEMO_MODELS, small, tall, strict=True):
+        table.add_row(f"  {member}", _outcomes(ends, chain.length()), _outcomes(high, LARGE_PUZZLE_STEPS))
     console.print(table)
     console.print()
 
@@ -84,10 +84,10 @@ def _dissent(report: dict[str, Any]) -> str:
 
 def _voted_large(console: Console, seed: int) -> None:
     """Solve by voting the first steps of the large puzzle, as many as were tried without."""
-    with TemporaryDirectory() as folder, Progress(most_steps=MAX_STEPS) as progress:
+    with TemporaryDirectory() as folder, Progress(most_steps=LARGE_PUZZLE_STEPS) as progress:
         path = Path(folder) / "large.db"
         with suppress(StepLimit):
-            options = api.Options(observer=progress, max_steps=MAX_STEPS)
+            options = api.Options(observer=progress, max_steps=LARGE_PUZZLE_STEPS)
             api.run(Hanoi(LARGE_DISKS), "embedded", path, seed=seed, options=options)
         found, report = verify(path), reading.report(path)
     outcome = f"[red]{found.problem}[/]" if found.problem else "[green]all right[/]"
@@ -96,10 +96,10 @@ def _voted_large(console: Console, seed: int) -> None:
 
 async def _walked(puzzles: list[Hanoi], temperature: float, seed: int, chains: int) -> list[list[list[int | None]]]:
     """For each puzzle and member, the step at which each chain goes wrong; all chains run concurrently."""
-    samplers = [EmbeddedSampler(member, seed) for member in MEMBERS]
+    samplers = [EmbeddedSampler(member, seed) for member in DEMO_MODELS]
     try:
         walks = [
-            derailed_at(puzzle, sampler, temperature, seed + number, MAX_STEPS)
+            derailed_at(puzzle, sampler, temperature, seed + number, LARGE_PUZZLE_STEPS)
             for puzzle in puzzles
             for sampler in samplers
             for number in range(chains)
@@ -109,7 +109,7 @@ async def _walked(puzzles: list[Hanoi], temperature: float, seed: int, chains: i
         for sampler in samplers:
             sampler.close()
     each = [list(ends[at : at + chains]) for at in range(0, len(ends), chains)]
-    return [each[at : at + len(MEMBERS)] for at in range(0, len(each), len(MEMBERS))]
+    return [each[at : at + len(DEMO_MODELS)] for at in range(0, len(each), len(DEMO_MODELS))]
 
 
 def _outcomes(ends: list[int | None], steps: int) -> str:

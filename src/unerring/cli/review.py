@@ -16,7 +16,7 @@ from unerring.cli.command import Command, option
 from unerring.cli.exits import DONE, command_on, continuing, in_options
 from unerring.cli.option_values import FILE, Whole
 from unerring.cli.options import file_argument, json_option, judging_options
-from unerring.cli.text.doubtful import MAX_LINE_CHARS, asked_lines, indented
+from unerring.cli.text.doubtful import MAX_DETAIL_CHARS, asked_lines, indented
 from unerring.cli.text.report import beyond_length, printable
 from unerring.core.reporting.summary import counted, row
 from unerring.core.short_text import shortened
@@ -129,7 +129,7 @@ def _decided(file: Path, recorded: Recorded, as_json: bool) -> int:
         )
         return DONE
     if recorded.choice is not None:
-        what = f"is decided: {shortened(recorded.choice, MAX_LINE_CHARS)}"
+        what = f"is decided: {shortened(recorded.choice, MAX_DETAIL_CHARS)}"
     else:
         by = "" if recorded.model is None else f" from {recorded.model}"
         what = f"gets new samples{by}; those it had are set aside"
@@ -176,8 +176,8 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
     how = f"undecided by the rule {parked.rule}" if parked.refused is None else "refused by the provider"
     yield row("step", f"{parked.step} of {file}, {how}")
     if parked.refused is not None:
-        yield row("refusal", shortened(parked.refused, None if full else MAX_LINE_CHARS))
-    yield row("process", shortened(called, None if full else MAX_LINE_CHARS))
+        yield row("refusal", shortened(parked.refused, None if full else MAX_DETAIL_CHARS))
+    yield row("process", shortened(called, None if full else MAX_DETAIL_CHARS))
     yield row("votes", counts)
     yield from _question(parked, full)
     for candidate in parked.candidates:
@@ -195,7 +195,7 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
         yield row("...", f"{left:,} more samples: --full shows them")
     command = command_on("review", file)
     if parked.ruled is not None:
-        yield row("decided", f"by a person: {shortened(parked.ruled, MAX_LINE_CHARS)}")
+        yield row("decided", f"by a person: {shortened(parked.ruled, MAX_DETAIL_CHARS)}")
         yield row("continue with", command_on("resume", file))
     else:
         if parked.samples and all(sample.flag in _OF_TEXT for sample in parked.samples):
@@ -231,7 +231,7 @@ def _candidate(candidate: Candidate, full: bool) -> Iterator[str]:
     votes = counted(candidate.votes, "vote")
     if candidate.score is not None:
         votes += f" with weights of {candidate.score:g} in all (log-odds, nats)"
-    choice = shortened(candidate.choice, None if full else MAX_LINE_CHARS)
+    choice = shortened(candidate.choice, None if full else MAX_DETAIL_CHARS)
     yield row(f"candidate {candidate.number}", f"{votes}: {choice}")
     yield row("", "by " + ", ".join(f"{name} ({votes:,})" for name, votes in candidate.voters.items()))
 
@@ -263,6 +263,6 @@ def _sample(group: Sequence[ParkedSample], same_as: int, full: bool) -> Iterator
         shown += f"; {len(group) - 1:,} more like it: {_numbers(group[1:])}"
     yield row(f"sample {sample.number}", shown)
     if sample.reason is not None:
-        yield row("", f"reason: {shortened(sample.reason, None if full else MAX_LINE_CHARS)}")
+        yield row("", f"reason: {shortened(sample.reason, None if full else MAX_DETAIL_CHARS)}")
     if same_as == sample.number:
         yield from indented(sample.text, full)

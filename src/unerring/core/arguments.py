@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from unerring.core.short_text import MAX_SHORT_CHARS
 from unerring.errors import InputError
-
-MAX_SHOWN_CHARS = 60  # of a wrong value
 
 
 def require_made(name: str, value: Any, kind: type, optional: bool = False) -> None:
@@ -57,4 +56,4 @@ def _is_path(value: Any) -> bool:
 
 
 def _refused(name: str, how: str, value: Any) -> InputError:
-    return InputError(f"{name} must be {how}; got {value!r:.{MAX_SHOWN_CHARS}}")
+    return InputError(f"{name} must be {how}; got {value!r:.{MAX_SHORT_CHARS}}")

@@ -24,7 +24,7 @@ else:
     S, C = TypeVar("S"), TypeVar("C")
     Structural = Generic
 
-ROLES = ("system", "developer", "user", "assistant")  # of messages; the first two only for the first message
+MESSAGE_ROLES = ("system", "developer", "user", "assistant")  # of messages; the first two only for the first message
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def _require_messages(messages: object) -> None:
         if not isinstance(message, Mapping) or set(message) != {"role", "content"}:
             raise TypeError(f"{written}, with no other keys; number {place + 1} is {message!r:.80}")
         role, content = message["role"], message["content"]
-        if role not in ROLES or (place > 0 and role in {"system", "developer"}):
+        if role not in MESSAGE_ROLES or (place > 0 and role in {"system", "developer"}):
             raise ValueError(
                 f"the role of message {place + 1} of a Subtask is {role!r:.40}; it is user or assistant, and of the "
                 "first one system or developer as well"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-MAX_SHORT_CHARS = 60
+MAX_SHORT_CHARS = 60  # of a value, or a choice, in a message
 MAX_LINE_CHARS = 100  # of a shortened answer or state
 MIN_COUNTED_CHARS = 200  # a text shortened to at least this says how many characters are left out
 

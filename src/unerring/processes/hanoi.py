@@ -10,15 +10,13 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from unerring.core.chain import Chain, Rehearsal, Subtask
-from unerring.core.voting.canonical import Json
+from unerring.core.voting.canonical import Json, JsonObject
 from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError
-from unerring.processes.hanoi_wordings import other_wordings
+from unerring.processes.hanoi_wordings import Pegs, other_wordings
 
 MAX_DISKS = 20
 MAX_WORDINGS = 3
-Pegs = list[list[int]]
-JsonObject = dict[str, Any]
 
 
 class Move(NamedTuple):
@@ -47,14 +45,14 @@ class Hanoi(Chain[JsonObject, JsonObject]):
     def __init__(self, disks: int = 10, parser: str = "strict", wordings: int = 1) -> None:
         if type(disks) is not int or not 1 <= disks <= MAX_DISKS:
             raise InputError(f"disks must be a whole number from 1 to {MAX_DISKS}, not {disks!r}")
-        if not isinstance(parser, str) or parser not in PARSERS:
-            raise InputError(f"parser must be one of {', '.join(PARSERS)}, not {parser!r}")
+        if not isinstance(parser, str) or parser not in MOVE_PARSERS:
+            raise InputError(f"parser must be one of {', '.join(MOVE_PARSERS)}, not {parser!r}")
         if type(wordings) is not int or not 1 <= wordings <= MAX_WORDINGS:
             raise InputError(f"wordings must be a whole number from 1 to {MAX_WORDINGS}, not {wordings!r}")
         self.disks = disks
         self.parser = parser
         self.wordings = wordings
-        self._parse = PARSERS[parser]
+        self._parse = MOVE_PARSERS[parser]
 
     def parameters(self) -> dict[str, Json]:
         # one wording is left out, as in journals of before there were several
@@ -299,7 +297,7 @@ def _closed(text: str) -> str:
     return f"{text.rstrip()}]"
 
 
-PARSERS = {"strict": parse_strict, "repairing": parse_repairing}
+MOVE_PARSERS = {"strict": parse_strict, "repairing": parse_repairing}
 
 
 _ASKED = re.compile(

@@ -7,15 +7,13 @@ sum and the carry to the next place. No call ever sees a long number.
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from unerring.core.chain import Chain, Rehearsal, Subtask
-from unerring.core.voting.canonical import Json
+from unerring.core.voting.canonical import Json, JsonObject
 from unerring.core.voting.parsing import labelled
 from unerring.errors import InputError
 
 MAX_FACTOR_DIGITS = 1000  # of each factor: a million steps
-JsonObject = dict[str, Any]
 
 
 class Multiply(Chain[JsonObject, JsonObject]):

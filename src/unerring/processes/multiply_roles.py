@@ -13,9 +13,9 @@ from unerring.core.voting.parsing import labelled
 from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError
 
-MAX_FACTOR_DIGITS = 300  # digits of a factor
+MAX_SPLIT_FACTOR_DIGITS = 300  # digits of a factor
 _PROBLEM = re.compile(
-    rf"(?<![0-9])([0-9]{{1,{MAX_FACTOR_DIGITS}}})\s*[*x×·]\s*([0-9]{{1,{MAX_FACTOR_DIGITS}}})(?![0-9])"
+    rf"(?<![0-9])([0-9]{{1,{MAX_SPLIT_FACTOR_DIGITS}}})\s*[*x×·]\s*([0-9]{{1,{MAX_SPLIT_FACTOR_DIGITS}}})(?![0-9])"
 )
 _WHOLE = re.compile(
     rf"((multiply( the following numbers)?:?|what is|calculate|compute) )?{_PROBLEM.pattern} ?[=?.]?", re.I
@@ -30,7 +30,7 @@ def product_in(text: str) -> str:
     found = _PROBLEM.findall(text)
     if len(found) != 1:
         raise InputError(
-            f"a product is written 46048 * 42098, with factors of at most {MAX_FACTOR_DIGITS} digits; found none"
+            f"a product is written 46048 * 42098, with factors of at most {MAX_SPLIT_FACTOR_DIGITS} digits; found none"
         )
     return " * ".join(found[0])
 

@@ -8,15 +8,13 @@ import re
 from collections import deque
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 from unerring.core.chain import Chain, Rehearsal, Subtask
-from unerring.core.voting.canonical import Json
+from unerring.core.voting.canonical import Json, JsonObject
 from unerring.core.voting.parsing import labelled
 from unerring.core.voting.redflag import RedFlag
 from unerring.errors import InputError
 
-JsonObject = dict[str, Any]
 MAX_NUMBERS = 10_000
 MAX_NUMBER = 10**12
 EXAMPLE_NUMBERS = 38, -5, 1204, 0, -77, 38, 9, 512

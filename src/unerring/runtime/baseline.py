@@ -8,7 +8,7 @@ from unerring.core.voting.sample import Settings
 from unerring.errors import InputError
 from unerring.runtime.protocols import Sampler
 
-MAX_OUTPUT_TOKENS = 750
+BASELINE_OUTPUT_TOKENS = 750
 
 
 async def derailed_at(
@@ -24,7 +24,7 @@ async def derailed_at(
     state, step = chain.start(), 0
     while step != most_steps and (subtask := chain.subtask(state)) is not None:
         prompt = subtask.first_wording(sampler.compact)
-        (sample,) = await sampler.sample(prompt, Settings(temperature, MAX_OUTPUT_TOKENS, seed, step, 0), 1)
+        (sample,) = await sampler.sample(prompt, Settings(temperature, BASELINE_OUTPUT_TOKENS, seed, step, 0), 1)
         try:
             choice = subtask.parse(sample.text)
             if canonical(choice) != canonical(truth(state)):

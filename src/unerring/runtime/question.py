@@ -8,7 +8,7 @@ from unerring.core.journal.digests import question_change, question_digest
 from unerring.core.journal.entries import QuestionText, Reply
 from unerring.core.journal.review_entries import Judgement
 from unerring.core.journal.state import RunState
-from unerring.core.short_text import short, shortened
+from unerring.core.short_text import MAX_SHORT_CHARS, short, shortened
 from unerring.core.user_code import OWN_ERRORS, not_json, raise_own, wrong_return
 from unerring.core.voting.canonical import ForeignType, Json, NotJson, canonical, parsed
 from unerring.core.voting.echo import require_echo
@@ -18,7 +18,6 @@ from unerring.core.voting.step import OpenStep
 from unerring.errors import ChainChanged
 
 MAX_REASON_CHARS = 300  # of a red flag's reason that the journal keeps
-MAX_SHOWN_CHARS = 60  # of a choice in a message
 HOW_TO_CONTINUE = "continue with the code that started the run, or accept the change: `Options(accept_changes=True)`"
 
 
@@ -168,7 +167,7 @@ def choice_of(text: str, subtask: Subtask, state: Json, step: int, check: Check 
 def _verdict(choice: str | None, flag: FlagKind | None) -> str:
     if flag is not None:
         return f"flagged as {flag.value}"
-    return f"a vote for {shortened(choice or '', MAX_SHOWN_CHARS)}"
+    return f"a vote for {shortened(choice or '', MAX_SHORT_CHARS)}"
 
 
 def stored_question(chain: CheckedChain, step: OpenStep, state: Json, request: str) -> Question | None:

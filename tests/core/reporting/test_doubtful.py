@@ -4,7 +4,7 @@ import pytest
 
 from unerring.core.journal.entries import QuestionText
 from unerring.core.journal.review_entries import Ruled
-from unerring.core.reporting.doubtful import MAX_ANSWERS, MAX_TEXT_CHARS
+from unerring.core.reporting.doubtful import MAX_ANSWERS, MAX_REPORTED_TEXT_CHARS
 from unerring.core.reporting.reasons import ReasonCounts, without_details
 from unerring.core.reporting.report import MAX_HARDEST, report_of
 from unerring.core.short_text import shortened
@@ -105,7 +105,7 @@ def test_texts_and_lists_are_bounded_unless_all_is_asked_for(script):
     (step,) = script.report()["doubtful"]
     assert "1,000 characters left out" in step["question"][0]
     assert (len(step["answers"]), step["more_answers"]) == (MAX_ANSWERS, 3)
-    assert all(len(answer["choice"]) < MAX_TEXT_CHARS + 60 for answer in step["answers"])
+    assert all(len(answer["choice"]) < MAX_REPORTED_TEXT_CHARS + 60 for answer in step["answers"])
     (whole,) = report_of(script.state, script.series, full=True)["doubtful"]
     assert whole["question"] == [long]
     assert {answer["choice"] for answer in whole["answers"]} == {"a", *rivals}

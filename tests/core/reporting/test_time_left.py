@@ -2,7 +2,7 @@
 
 from random import Random
 
-from unerring.core.reporting.time_left import MAX_WINDOWS, RateWindows, steady
+from unerring.core.reporting.time_left import MAX_RATE_WINDOWS, RateWindows, steady
 
 
 def test_rates_are_steady_or_not():
@@ -59,4 +59,4 @@ def test_windows_are_few_however_long_a_run_or_a_pause_is():
     rates = RateWindows()
     for at in (0.0, 0.1, 3600.0, 86_400.0 * 365, 86_400.0 * 366):
         rates.add(at)
-        assert len(rates._full) < MAX_WINDOWS
+        assert len(rates._full) < MAX_RATE_WINDOWS

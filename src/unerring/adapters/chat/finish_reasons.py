@@ -6,7 +6,7 @@ are ignored. An answer with an unknown reason does not vote: most new reasons ar
 
 from unerring.core.voting.sample import Finish
 
-MAX_REASON_CHARS = 60  # of a reason that are kept
+MAX_FINISH_CHARS = 60  # of a reason that are kept
 
 _COMPLETE = frozenset(
     {

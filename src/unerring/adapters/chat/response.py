@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from unerring.adapters.chat.finish_reasons import MAX_REASON_CHARS, finish_of
+from unerring.adapters.chat.finish_reasons import MAX_FINISH_CHARS, finish_of
 from unerring.adapters.chat.lenient import (
     END_TOKEN_TEXT,
     ReplyBody,
@@ -39,7 +39,7 @@ MIN_COUNTED_BYTES = 1 << 16  # replies so long have their braces, commas and bac
 MAX_MARKS = {b"{": 150_000, b",": 1_000_000, b"\\": 3_000_000}  # a reply all in \uXXXX has fewer backslashes
 MAX_LOGPROB = 1e-3  # log-probabilities are 0 at most; rounding may take their mean a little above
 MAX_SERVED_CHARS = 200
-MIN_ID_CHARS = 8  # of a reply's id, after its last dash
+MIN_ID_END_CHARS = 8  # of a reply's id, after its last dash
 MAX_TIME_DIGITS = 13  # as many as milliseconds since 1970 have
 
 
@@ -144,7 +144,7 @@ def _samples(
             copied,
             served,
             expected.seconds,
-            reason if reason is None or reason == "stop" else one_line(reason, expected.secret)[:MAX_REASON_CHARS],
+            reason if reason is None or reason == "stop" else one_line(reason, expected.secret)[:MAX_FINISH_CHARS],
             None if (created := number(reply.created)) is None else created - expected.now,
             None if (text and not text.isspace()) or choice.message is None else choice.message.in_place_of_text(),
         )
@@ -250,7 +250,7 @@ def _sample_id(reply_id: str | None, number: int, place: str) -> str | None:
     (`chatcmpl-123`), and other servers take the time of day: samples with such ids must not count as copies.
     """
     end = "" if reply_id is None else reply_id.rpartition("-")[2]
-    if len(end) < MIN_ID_CHARS or end.isalpha() or (len(end) <= MAX_TIME_DIGITS and end.isdigit()):
+    if len(end) < MIN_ID_END_CHARS or end.isalpha() or (len(end) <= MAX_TIME_DIGITS and end.isdigit()):
         return None
     return blake2b(f"{place} {reply_id}:{number}".encode("utf-8", "replace"), digest_size=8).hexdigest()
 

@@ -24,7 +24,7 @@ from unerring.adapters.embedded.engine import (
 from unerring.core.voting.sample import Finish, Sample, Settings, Usage
 
 # samples, the error of the engine, or None for a call that is cancelled
-Answer: TypeAlias = list[Sample] | BaseException | None
+MemberAnswer: TypeAlias = list[Sample] | BaseException | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +42,7 @@ class MemberCall:
     settings: Settings
     answer: asyncio.Future[list[Sample]]
 
-    def deliver(self, samples: Answer) -> None:
+    def deliver(self, samples: MemberAnswer) -> None:
         """Set the answer, on the event loop; None cancels. The caller may have been cancelled meanwhile."""
         if self.answer.done():
             return
@@ -97,10 +97,10 @@ class WorkerPool:
         self._executor.shutdown(wait=True)
 
     def _work(self) -> None:
-        """Answer batches until the queue is empty."""
+        """MemberAnswer batches until the queue is empty."""
         while batch := self._next():
             try:
-                answered: list[tuple[MemberCall, Answer]]
+                answered: list[tuple[MemberCall, MemberAnswer]]
                 answered = [*zip(batch, self._answers(batch), strict=True)]
             except BaseException as error:
                 answered = [(request, error) for request in batch]
@@ -151,9 +151,9 @@ def _sample(voter: str, member: EnsembleMember, request: MemberCall, written: Sc
     )
 
 
-def _hand_over(answered: Sequence[tuple[MemberCall, Answer]]) -> None:
+def _hand_over(answered: Sequence[tuple[MemberCall, MemberAnswer]]) -> None:
     """Deliver answers, with one call for each event loop that waits for some."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[MemberCall, Answer]]] = {}
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[MemberCall, MemberAnswer]]] = {}
     for request, samples in answered:
         loops.setdefault(request.answer.get_loop(), []).append((request, samples))
     for loop, mine in loops.items():
@@ -162,6 +162,6 @@ def _hand_over(answered: Sequence[tuple[MemberCall, Answer]]) -> None:
             loop.call_soon_threadsafe(_deliver, mine)
 
 
-def _deliver(answered: Sequence[tuple[MemberCall, Answer]]) -> None:
+def _deliver(answered: Sequence[tuple[MemberCall, MemberAnswer]]) -> None:
     for request, samples in answered:
         request.deliver(samples)

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 MAX_WAIT_SECONDS = 86_400.0  # longer waits are shortened to a day
-MAX_VALUE_CHARS = 64  # of a header's value that are read, and quoted in messages
+MAX_HEADER_CHARS = 64  # of a header's value that are read, and quoted in messages
 MIN_EPOCH_SECONDS = 1e9  # numbers from here on are seconds since 1970 (that of 2001) ...
 MIN_EPOCH_MILLISECONDS = 1e11  # ... and from here on milliseconds
 MIN_DATED_SECONDS = 43_200.0  # times so far away are shown with their date
@@ -85,7 +85,7 @@ def _resets(headers: Mapping[str, str]) -> Iterator[tuple[str, str, float | None
 
 def _read(name: str, text: str, now: float, past: bool = True) -> RetryAfter | None:
     """A wait in any of its forms. A time that has passed is a wait of 0 s, or None where `past` is false."""
-    text = text.strip()[:MAX_VALUE_CHARS]
+    text = text.strip()[:MAX_HEADER_CHARS]
     number = _decimal(text)
     if number is None and (duration := _duration(text)) is not None:
         return _wait(name, text, duration)
@@ -133,7 +133,7 @@ def _signed(text: str) -> float | None:
 
 
 def _date(text: str) -> float | None:
-    text = text[:MAX_VALUE_CHARS].strip()
+    text = text[:MAX_HEADER_CHARS].strip()
     try:
         when = datetime.fromisoformat(text.upper()) if _RFC3339.fullmatch(text) else parsedate_to_datetime(text)
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()

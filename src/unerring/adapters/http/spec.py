@@ -17,7 +17,7 @@ from unerring.adapters.permission import GIVEN, Permission, is_loopback
 from unerring.adapters.scrubbing import MIN_SECRET_CHARS, KeyFinder, without_secrets, without_secrets_in_errors
 from unerring.errors import InputError
 
-PROVIDER = "openai"
+OPENAI = "openai"
 DEFAULT_URL = "https://api.openai.com/v1"
 DEFAULT_TIMEOUT_SECONDS = 120.0  # seconds
 MAX_TIMEOUT_SECONDS = 86_400.0
@@ -69,7 +69,7 @@ class EndpointSpec:
     @property
     def name(self) -> str:
         """The specification in its one canonical form."""
-        words = [f"{PROVIDER}/{self.model}" + ("" if self.url == DEFAULT_URL else f"@{self.url}")]
+        words = [f"{OPENAI}/{self.model}" + ("" if self.url == DEFAULT_URL else f"@{self.url}")]
         if self.compact:
             words.append("compact")
         if self.timeout != DEFAULT_TIMEOUT_SECONDS:
@@ -159,7 +159,7 @@ def parse_spec(text: str) -> EndpointSpec:
 def _parsed(text: str) -> EndpointSpec:
     first, *options = text.split(",")
     provider, slash, named = first.partition("/")
-    if provider != PROVIDER or not slash:
+    if provider != OPENAI or not slash:
         raise InputError(f"a model behind an OpenAI-compatible address is written {_SYNTAX}")
     marks = list(_ADDRESS.finditer(named))
     model, url = (named[: marks[-1].start()], named[marks[-1].end() :]) if marks else (named, DEFAULT_URL)

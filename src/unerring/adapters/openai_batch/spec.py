@@ -5,13 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from unerring.adapters.http.spec import PROVIDER as CHAT
-from unerring.adapters.http.spec import EndpointSpec, parse_spec, seconds_option
+from unerring.adapters.http.spec import OPENAI, EndpointSpec, parse_spec, seconds_option
 from unerring.adapters.openai_batch.request_id import MAX_BATCH_REQUESTS
 from unerring.adapters.scrubbing import without_secrets_in_errors
 from unerring.errors import InputError
 
-PROVIDER = "openai-batch"
+BATCHES = "openai-batch"
 QUIET_SHARE = 0.05  # of the gathering time without a new request, after which a batch is sent
 
 _OPTIONS = "batch=REQUESTS, gather=SECONDS, poll=SECONDS or window=24h"
@@ -42,7 +41,7 @@ class BatchSpec:
         usual = BatchSpec(self.chat)
         given = {name: getattr(self, name) for name in _READERS if getattr(self, name) != getattr(usual, name)}
         words = [f"{name}={value}".removesuffix(".0") for name, value in given.items()]
-        return ",".join([PROVIDER + self.chat.name.removeprefix(CHAT), *words])
+        return ",".join([BATCHES + self.chat.name.removeprefix(OPENAI), *words])
 
     @property
     def quiet(self) -> float:
@@ -67,8 +66,8 @@ def parse_batch_spec(text: str) -> BatchSpec:
 
 def _parsed(text: str) -> BatchSpec:
     provider, slash, rest = text.partition("/")
-    if provider != PROVIDER or not slash:
-        raise InputError(f"a model that is asked in batches is written {PROVIDER}/MODEL or {PROVIDER}/MODEL@URL")
+    if provider != BATCHES or not slash:
+        raise InputError(f"a model that is asked in batches is written {BATCHES}/MODEL or {BATCHES}/MODEL@URL")
     first, *options = rest.split(",")
     own: dict[str, Any] = {}
     others = []
@@ -81,9 +80,9 @@ def _parsed(text: str) -> BatchSpec:
                 raise InputError(f"the option {option!r} is given twice")
             else:
                 own[name] = _READERS[name](name, value)
-        return BatchSpec(parse_spec(",".join([f"{CHAT}/{first}", *others])), **own)
+        return BatchSpec(parse_spec(",".join([f"{OPENAI}/{first}", *others])), **own)
     except InputError as error:
-        raise InputError(f"{error}; {PROVIDER} also has {_OPTIONS}") from None
+        raise InputError(f"{error}; {BATCHES} also has {_OPTIONS}") from None
 
 
 def _requests(name: str, text: str) -> int:

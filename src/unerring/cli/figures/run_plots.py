@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 4.7, 3.0  # inches: two fit side by side on a page, and one on a phone
 MAX_BARS = 60
-MAX_VOTERS = 12
+MAX_DRAWN_VOTERS = 12
 # A window of the figure of dissent has so many steps and so many with dissent, unless that makes too few windows.
 MIN_WINDOW_STEPS, MIN_WINDOW_DISSENTS, MIN_WINDOWS = 50, 20, 10
 MEASURED = {"color": BLUE, "marker": "o"}
@@ -174,7 +174,7 @@ def _p_panel(wrongs: list[WrongVoteRates]) -> RunFigure:
     title = "How often voters vote wrongly (1 − p)"
     if not wrongs:
         return RunFigure(title, None, "Neither the votes nor a plan show how often voters are wrong.")
-    drawn = wrongs[:MAX_VOTERS]
+    drawn = wrongs[:MAX_DRAWN_VOTERS]
     kinds = {"this run's votes": MEASURED} if any(one.measured for one in drawn) else {}
     if any(one.planned for one in drawn):
         kinds["the plan"] = PLANNED

@@ -12,7 +12,7 @@ from unerring.core.voting.canonical import canonical
 from unerring.errors import InputError
 from unerring.processes import SHIPPED, Solve
 
-MAX_PROBLEM_CHARS = 60
+MAX_DRAWN_PROBLEM_CHARS = 60
 
 
 def decided_tree(journal: Path, chain: Tree) -> tuple[TreeNode, dict[int, str]]:
@@ -61,7 +61,7 @@ def _folds(node: TreeNode, tallies: Mapping[int, str], depth: int) -> Iterator[s
 
 def _line(node: TreeNode, tallies: Mapping[int, str]) -> str:
     problem = " ".join(node.problem.split())
-    problem = problem if len(problem) <= MAX_PROBLEM_CHARS else f"{problem[: MAX_PROBLEM_CHARS - 1]}…"
+    problem = problem if len(problem) <= MAX_DRAWN_PROBLEM_CHARS else f"{problem[: MAX_DRAWN_PROBLEM_CHARS - 1]}…"
     answer = f" = {canonical(node.answer)}" if node.done else ""
     votes = ", ".join(tallies[step] for step in node.steps if step in tallies)
     return printable(f"{problem}{answer}") + (f"   ({votes})" if votes else "")

@@ -7,7 +7,7 @@ from unerring.core.reporting.summary import counted, printable, row
 from unerring.core.short_text import shortened
 
 MAX_TEXT_LINES = 16  # of a text that is shortened
-MAX_LINE_CHARS = 400  # of one line of it, or of a choice
+MAX_DETAIL_CHARS = 400  # of one line of it, or of a choice
 SIMILAR = " (and similar ones, with other numbers or quoted text)"
 MAX_REASONS = 10  # of red flags
 
@@ -49,7 +49,7 @@ def not_kept(report: Mapping[str, Any]) -> str | None:
 
 
 def _reason(one: Mapping[str, Any]) -> str:
-    return f"{counted(one['samples'], 'sample')}, {one['flag']}: {reason_text(one, MAX_LINE_CHARS)}"
+    return f"{counted(one['samples'], 'sample')}, {one['flag']}: {reason_text(one, MAX_DETAIL_CHARS)}"
 
 
 def reason_text(one: Mapping[str, Any], chars: int | None = None) -> str:
@@ -67,7 +67,7 @@ def _step(step: Mapping[str, Any], full: bool) -> Iterator[str]:
         yield row("", f"{counted(step['more_messages'], 'message')} more before the question: --full shows them")
     yield from asked_lines((), dict(enumerate(step["question"] or (), 1)), full)
     for number, answer in enumerate(step["answers"], 1):
-        chosen = shortened(answer["choice"], None if full else MAX_LINE_CHARS)
+        chosen = shortened(answer["choice"], None if full else MAX_DETAIL_CHARS)
         voters = ", ".join(f"{name} ({votes:,})" for name, votes in answer["voters"].items())
         yield row(f"candidate {number}", f"{counted(answer['votes'], 'vote')}: {chosen}")
         yield row("", f"by {voters}")
@@ -84,7 +84,7 @@ def headline(step: Mapping[str, Any]) -> str:
     tally = "-".join(map(str, step["tally"])) or "no votes"
     text = f"{tally}, {step['flags']:,} flagged, {counted(step['rounds'], 'round')}; {how}"
     if step["decided_by"] in {"people", "shortlist"} and step["choice"] is not None:
-        text += f": {shortened(step['choice'], MAX_LINE_CHARS)}"
+        text += f": {shortened(step['choice'], MAX_DETAIL_CHARS)}"
     return text
 
 
@@ -111,4 +111,4 @@ def indented(text: str, full: bool) -> Iterator[str]:
         half = MAX_TEXT_LINES // 2
         lines = [*lines[:half], f"[... {left_out:,} lines: --full shows them]", *lines[-half:]]
     for line in lines:
-        yield f"  | {printable(shortened(line, None if full else MAX_LINE_CHARS))}".rstrip()
+        yield f"  | {printable(shortened(line, None if full else MAX_DETAIL_CHARS))}".rstrip()

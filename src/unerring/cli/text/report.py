@@ -24,7 +24,7 @@ from unerring.core.voting.redflag import CLEAR_FLAGS
 from unerring.errors import BEYOND_LENGTH
 
 MIN_STEPS_OF_FORECAST = 30  # with fewer the cost of a step says little about that of the whole run
-MAX_LISTED = 5  # steps in a line
+MAX_STEPS_IN_LINE = 5
 
 __all__ = ["amount", "by_people", "chance", "printable", "probability", "report_text"]
 
@@ -212,7 +212,7 @@ def _certificate(certificate: dict[str, Any]) -> list[tuple[str, str]]:
     """The lines of the certificate: wrong steps, the steps most at risk, warnings and assumptions."""
     rows = [("wrong steps", _wrong(certificate))]
     if certificate["certifiable"]:
-        risky = "; ".join(map(_risk, certificate["nearest"][:MAX_LISTED]))
+        risky = "; ".join(map(_risk, certificate["nearest"][:MAX_STEPS_IN_LINE]))
         rows.append(("most at risk", risky or "none: every step was unanimous"))
     rows += [("warning", warning) for warning in certificate["warnings"]]
     return rows + [("assumption", assumption) for assumption in certificate["assumptions"]]
@@ -272,7 +272,7 @@ def _by_steps(counts: dict[str, int], most: int = 8) -> str:
 def _hardest(steps: list[dict[str, Any]]) -> str:
     """The steps that took most samples, without those that were unanimous and had no flag."""
     contested = [step for step in steps if len(step["tally"]) > 1 or step["flags"]]
-    return "; ".join(_hard(step) for step in contested[:MAX_LISTED]) or "none: every step was unanimous"
+    return "; ".join(_hard(step) for step in contested[:MAX_STEPS_IN_LINE]) or "none: every step was unanimous"
 
 
 def _hard(step: dict[str, Any]) -> str:

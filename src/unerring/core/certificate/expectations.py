@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from unerring.core.voting.canonical import Json
 
-MAX_STEPS = 1 << 62  # a plan that names more counts as one without a number of steps
+MAX_EXPECTED_STEPS = 1 << 62  # a plan that names more counts as one without a number of steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def expectations_from(plan: Mapping[str, Json] | None) -> Expectations:
             known[name] = (numbers[0], numbers[1], numbers[2])
     band = _ascending(plan.get("dissent"), 2)
     return Expectations(
-        steps=steps if type(steps) is int and 1 <= steps <= MAX_STEPS else None,
+        steps=steps if type(steps) is int and 1 <= steps <= MAX_EXPECTED_STEPS else None,
         p=known,
         dissent=None if band is None else (band[0], band[1]),
     )

@@ -11,7 +11,7 @@ from unerring.core.voting.step import MisplacedEntry, VoterRecord
 from unerring.errors import FailureKind
 
 MAX_SAMPLES_PER_CALL = 1 << 20  # a forged count must not make a list that fills the memory
-MAX_FAILURE_CHARS = 300  # of a failure's reason
+MAX_FAILURE_REASON_CHARS = 300  # of a failure's reason
 
 # Step, number of the sample, and digest of the state that the step was asked from. A call goes by its first sample.
 SampleKey: TypeAlias = tuple[int, int, str]
@@ -80,7 +80,7 @@ class CallTotals:
             self.account.unsend(keys[0])
             return
         self.failures += 1
-        self.failure_reasons.add(entry.kind, shortened(entry.reason, MAX_FAILURE_CHARS))
+        self.failure_reasons.add(entry.kind, shortened(entry.reason, MAX_FAILURE_REASON_CHARS))
         if entry.kind is FailureKind.UNKNOWN and entry.charge is None:
             self.unknown += entry.count
             self.account.lose(keys[0])

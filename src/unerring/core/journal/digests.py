@@ -10,7 +10,7 @@ from hashlib import blake2b
 from unerring.core.chain import Subtask
 from unerring.core.checked_chain import MADE_WITH, CheckedChain
 from unerring.core.journal.entries import digest_of
-from unerring.core.short_text import shortened
+from unerring.core.short_text import MAX_SHORT_CHARS, shortened
 from unerring.core.voting.canonical import Json, NotJson, canonical
 
 SCRIPT_MODULE = "__main__"  # the module that a class belongs to which is defined in the script that runs
@@ -18,7 +18,6 @@ FUNCTION_PREFIX = "function "  # begins the name of a model that is a Python fun
 DIGEST_PARTS = (("wording", 10), ("schema", 6), ("settings", 6))  # of a question's digest, and the hex digits of each
 MAX_EXCERPT_CHARS = 50  # of a changed wording in a sentence
 CHARS_BEFORE_DIFFERENCE = 20  # of such an excerpt
-MAX_VALUE_CHARS = 60  # of a value in a sentence
 DIGEST_PREFIX = "digest "  # of an argument of which only the digest is kept
 
 
@@ -199,4 +198,4 @@ def same_process(one: str, other: str) -> bool:
 
 
 def _short_value(value: Json) -> str:
-    return shortened(value if isinstance(value, str) else canonical(value), MAX_VALUE_CHARS)
+    return shortened(value if isinstance(value, str) else canonical(value), MAX_SHORT_CHARS)

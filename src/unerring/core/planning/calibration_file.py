@@ -20,7 +20,7 @@ from unerring.core.voting.redflag import FlagRules
 from unerring.core.voting.sample import Usage
 
 CALIBRATION_VERSION = 1
-MAX_COUNT = 10**15  # beyond it, floats no longer distinguish two counts
+MAX_EXACT_COUNT = 10**15  # beyond it, floats no longer distinguish two counts
 JUDGES = ("truth", "votes")
 _PLAIN_FIELDS = (
     *("process", "parameters", "model", "judged_by", "temperature", "seed", "at_once", "software"),
@@ -124,20 +124,20 @@ def _spent(data: Any) -> PilotSpend | None:
     counts = {name: _count(data[name]) for name in ("calls", "tokens", "unknown_calls")}
     dollars = {name: data[name] for name in ("dollars", "unknown_dollars")}
     for value in dollars.values():
-        if value is not None and (type(value) not in {int, float} or not 0 <= value <= MAX_COUNT):
+        if value is not None and (type(value) not in {int, float} or not 0 <= value <= MAX_EXACT_COUNT):
             raise ValueError(f"{short(value)} is no sum of dollars")
     return PilotSpend(**counts, **dollars)
 
 
 def _flag_rules(data: Any) -> FlagRules:
     longest, floor = data["max_output_tokens"], data["min_logprob"]
-    if floor is not None and (type(floor) not in {int, float} or not -MAX_COUNT <= floor <= MAX_COUNT):
+    if floor is not None and (type(floor) not in {int, float} or not -MAX_EXACT_COUNT <= floor <= MAX_EXACT_COUNT):
         raise ValueError(f"{short(floor)} is no log-probability")
     return FlagRules(_count(longest), floor)
 
 
 def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= MAX_COUNT:
+    if type(value) is not int or not 0 <= value <= MAX_EXACT_COUNT:
         raise ValueError(f"{short(value)} is no count")
     return value
 
@@ -149,7 +149,7 @@ def _check_plain(calibration: Calibration) -> None:
             raise ValueError(f"{short(getattr(calibration, name))} is no {name}")
     for name in ("temperature", "calls_seconds"):
         value = getattr(calibration, name)
-        if type(value) not in {int, float} or not 0 <= value <= MAX_COUNT:
+        if type(value) not in {int, float} or not 0 <= value <= MAX_EXACT_COUNT:
             raise ValueError(f"{short(value)} is no number of {name}, from 0 up")
     if not isinstance(calibration.parameters, dict):
         raise ValueError(f"{short(calibration.parameters)} are no parameters of a process")

@@ -24,7 +24,7 @@ from unerring.core.voting.race import AheadBy, LogOdds, Rule
 from unerring.errors import InputError, NoKCanHelp
 
 MAX_K = 400
-MAX_STEPS = 10**18
+MAX_PLAN_STEPS = 10**18
 MIN_VOTE_CAP = 60
 MAX_RACE_VOTES = 5000  # of several voters in turn; a longer race counts as undecided
 THRESHOLD_TRIES = 12  # thresholds of log-odds, each larger by a tenth
@@ -50,8 +50,10 @@ class PlannedJob:
             raise InputError(f"steps is a whole number, at least 1; it cannot be {self.steps!r}")
         if type(self.m) is not int or self.m < 1:
             raise InputError(f"m is the number of steps that one subtask decides, at least 1; it cannot be {self.m!r}")
-        if self.steps > MAX_STEPS:
-            raise InputError(f"steps is a whole number, at most {MAX_STEPS:.0e}: no longer chain can be planned for")
+        if self.steps > MAX_PLAN_STEPS:
+            raise InputError(
+                f"steps is a whole number, at most {MAX_PLAN_STEPS:.0e}: no longer chain can be planned for"
+            )
         if self.m > self.steps:
             raise InputError(f"m cannot be more than the {self.steps:,} steps of the whole chain")
         if not 0.0 < self.target < 1.0:

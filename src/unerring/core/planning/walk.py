@@ -14,9 +14,9 @@ from typing import TypeAlias
 from unerring.core.voting import odds
 
 # What a vote adds to the lead of the right choice (negative where it is wrong), and with which probability.
-Vote: TypeAlias = Sequence[tuple[int, float]]
+Changes: TypeAlias = Sequence[tuple[int, float]]
 
-DROPPED_SHARE = 1e-9  # of the negligible share: less probable leads are dropped
+DROPPED_LEADS_SHARE = 1e-9  # of the negligible share: less probable leads are dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class RaceOutcome:
 
 
 def walk_race(
-    vote: Callable[[int], Vote],
+    vote: Callable[[int], Changes],
     lead: int,
     negligible: float = 1e-13,
     most: int = 20_000,
@@ -57,7 +57,7 @@ def walk_race(
     negligible: the share of open races at which the computation ends.
     most: the number of votes at which it ends in any case.
     """
-    dropped = DROPPED_SHARE * min(negligible, 1e-13)
+    dropped = DROPPED_LEADS_SHARE * min(negligible, 1e-13)
     leads = {0: 1.0}
     all_right = {0: 1.0}  # leads of races with right votes only ...
     all_wrong = {0: 1.0}  # ... and with wrong ones only
@@ -93,7 +93,7 @@ def closed_form_race(p: float, k: int, negligible: float = 1e-13) -> RaceOutcome
     return RaceOutcome(wrong, 0.0, votes, squared, p**k + (1.0 - p) ** k, ceil(votes + min(beyond, 1e9)))
 
 
-def _step(leads: dict[int, float], vote: Vote, lead: int, dropped: float) -> tuple[dict[int, float], float, float]:
+def _step(leads: dict[int, float], vote: Changes, lead: int, dropped: float) -> tuple[dict[int, float], float, float]:
     """The leads after one more vote, and the shares that won and lost by it."""
     after: dict[int, float] = defaultdict(float)
     won = lost = 0.0

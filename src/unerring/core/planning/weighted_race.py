@@ -17,7 +17,7 @@ from unerring.core.voting.weights import VoterWeights
 
 MAX_WEIGHTED_VOTES = 100  # of a race; a longer one counts as undecided
 GRID_POINTS_PER_NAT = 20  # parts of a nat
-DROPPED_SHARE = 1e-5  # of the negligible share: less probable courses count as undecided
+DROPPED_COURSES_SHARE = 1e-5  # of the negligible share: less probable courses count as undecided
 
 # What a voter's next vote depends on: it has not voted on the step, it voted right, it voted wrong with a weight (0 or
 # more grid points), or what it said before matters no more.
@@ -67,7 +67,7 @@ def weighted_race(kind: StepKind, negligible: float, voter_bins: Sequence[Logpro
                         continue
                     wrong += part if reached < 0 else 0.0
                     unanimous += part if course[1] != RIGHT_SIDE | WRONG_SIDE else 0.0
-        open_, dropped = _alive(after, ends, DROPPED_SHARE * negligible)
+        open_, dropped = _alive(after, ends, DROPPED_COURSES_SHARE * negligible)
         undecided += dropped
         votes += dropped * (MAX_WEIGHTED_VOTES - number - 1)
         squared += dropped * (MAX_WEIGHTED_VOTES**2 - (number + 1) ** 2)

@@ -18,9 +18,9 @@ from unerring.core.voting.sample import Message
 from unerring.core.voting.step import OpenStep, VoterRecord
 
 MAX_QUESTION_CHARS = 4000  # of a wording that a report holds
-MAX_WORDINGS = 4
+MAX_REPORTED_WORDINGS = 4
 MAX_MESSAGES = 8  # before a question
-MAX_TEXT_CHARS = 600  # of a choice, a reason or a sample's text
+MAX_REPORTED_TEXT_CHARS = 600  # of a choice, a reason or a sample's text
 MAX_ANSWERS = 8  # of one step
 MAX_VOTERS = 8  # of one answer
 MAX_GROUPS = 8  # of one step's flagged samples
@@ -71,7 +71,7 @@ def _head(step: int, how: str, choice: str | None, tally: Iterable[int], rounds:
     return {
         "step": step,
         "decided_by": how,
-        "choice": None if choice is None else shortened(choice, MAX_TEXT_CHARS),
+        "choice": None if choice is None else shortened(choice, MAX_REPORTED_TEXT_CHARS),
         "tally": list(tally),
         "rounds": rounds,
     }
@@ -86,13 +86,13 @@ def _asked(wordings: tuple[str, ...] | None, before: tuple[Message, ...], full: 
     return {
         "messages": [{"role": role, "content": shortened(content, most)} for role, content in shown],
         "more_messages": len(before) - len(shown),
-        "question": [shortened(one, most) for one in (wordings if full else wordings[:MAX_WORDINGS])],
+        "question": [shortened(one, most) for one in (wordings if full else wordings[:MAX_REPORTED_WORDINGS])],
     }
 
 
 def _samples(replies: Sequence[Reply], voters: Mapping[int, VoterRecord], full: bool) -> dict[str, Json]:
     """The answers that had votes, and the flagged samples."""
-    most = None if full else MAX_TEXT_CHARS
+    most = None if full else MAX_REPORTED_TEXT_CHARS
     texts = texts_of(replies)
     choices = {reply.slot: reply.choice for reply in replies if isinstance(reply.choice, str)}
     votes = votes_by_voter(replies, voters)

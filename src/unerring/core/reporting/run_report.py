@@ -5,9 +5,7 @@ from typing import Any
 
 from unerring.core.reporting.notebook import html_table
 from unerring.core.reporting.summary import main_figures, steps_text
-from unerring.core.voting.canonical import Json
-
-JsonObject = dict[str, Any]
+from unerring.core.voting.canonical import Json, JsonObject
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import sqrt
 
-MAX_WINDOWS = 16  # an even number: they are merged in pairs
+MAX_RATE_WINDOWS = 16  # an even number: they are merged in pairs
 MIN_WINDOWS = 4
 FIRST_WINDOW_SECONDS = 0.2
 
@@ -21,13 +21,13 @@ class RateWindows:
         while at >= (len(self._full) + 1) * self.seconds:
             self._full.append(self._steps)
             self._steps = 0
-            if len(self._full) == MAX_WINDOWS:
+            if len(self._full) == MAX_RATE_WINDOWS:
                 self._merge(at)
         self._steps += steps
 
     def _merge(self, at: float) -> None:
         """Double the windows, at once as often as needed, so that a long pause costs no more than a short one."""
-        while len(self._full) > 1 and (len(self._full) == MAX_WINDOWS or at >= MAX_WINDOWS * self.seconds):
+        while len(self._full) > 1 and (len(self._full) == MAX_RATE_WINDOWS or at >= MAX_RATE_WINDOWS * self.seconds):
             self._full = [sum(self._full[number : number + 2]) for number in range(0, len(self._full), 2)]
             self.seconds *= 2.0
 

@@ -42,7 +42,7 @@ BASE_FALL_RATIO = 0.8  # of the fastest latency so far; a lower one shows that c
 MAX_READ_PER_WRITTEN = 2  # tokens of a prompt for each of its answer, so that reading takes less time than writing
 MIN_READ_SPEED_RATIO = 4.0  # tokens read in the time of one token written
 MAX_TEMPLATE_TOKENS = 256  # of a chat template, beyond one token for each character of the prompt
-FALSE_ALARM_PROBABILITY = 1 / 1000  # for a session whose share of copies is within the limit
+FALSE_STOP_PROBABILITY = 1 / 1000  # for a session whose share of copies is within the limit
 MAX_SESSION_SAMPLES = 1_000_000  # for which that probability holds
 CACHED_REASON = "the provider served a cached reply"
 COPY_REASON = RepeatKind.COPY.value
@@ -164,7 +164,7 @@ class ExcessTest:
     below 0, for copies that begin later (Page's CUSUM, 1954). Assume that each sample is a copy with probability at
     most q, whatever came before. By Ville's inequality (1939) at most a e^-h is the probability that one of a sums of
     the first sort ever reaches h, and n a e^-h that one of the second does within n samples. Hence h = ln(a /
-    `FALSE_ALARM_PROBABILITY`) for the first and ln(n a / `FALSE_ALARM_PROBABILITY`) for the second, with n =
+    `FALSE_STOP_PROBABILITY`) for the first and ln(n a / `FALSE_STOP_PROBABILITY`) for the second, with n =
     `MAX_SESSION_SAMPLES`.
 
     At a limit of 1 % it takes two copies if nothing else comes, the third copy after one new reply, and six in a row
@@ -185,7 +185,7 @@ class ExcessTest:
         ]
         self._sums = [(0.0, 0.0)] * len(self._gains)
         self._others = 0  # samples since the last copy, not summed up yet
-        self._whole = log(max(1, len(self._gains)) / FALSE_ALARM_PROBABILITY)
+        self._whole = log(max(1, len(self._gains)) / FALSE_STOP_PROBABILITY)
 
     def add(self, copied: bool) -> None:
         """Count one sample."""

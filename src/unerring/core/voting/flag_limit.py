@@ -34,7 +34,7 @@ WINDOW_SAMPLES = 40  # a run stops if nearly all of so many latest samples of ea
 MIN_SAMPLES_PER_STEP = 3  # first samples of a step that count; more if there are more voters
 MAX_REPLY_CHARS = 120  # of a reply in a message
 MAX_PARSED_CHARS = 1 << 16  # of a reply, to see in which form it is
-MAX_REASON_CHARS = 160  # of a flag's reason in a message
+MAX_SHOWN_REASON_CHARS = 160  # of a flag's reason in a message
 
 _NUMBER = re.compile(r"\d+")
 _WINDOW_MASK = (1 << WINDOW_SAMPLES) - 1
@@ -203,11 +203,11 @@ def _needs_lenient_json(text: str) -> bool:
 
 def _normalized(one: FlaggedSample) -> tuple[FlagKind, str]:
     """The same key for flags that differ only in numbers."""
-    return one.kind, _NUMBER.sub("0", one.reason[:MAX_REASON_CHARS])
+    return one.kind, _NUMBER.sub("0", one.reason[:MAX_SHOWN_REASON_CHARS])
 
 
 def _short_reason(reason: str) -> str:
-    return printable(shortened(" ".join(reason.split()), MAX_REASON_CHARS))
+    return printable(shortened(" ".join(reason.split()), MAX_SHOWN_REASON_CHARS))
 
 
 def _quoted(text: str) -> str:

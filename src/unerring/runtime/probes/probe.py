@@ -13,7 +13,7 @@ from unerring.core.voting.sample import Sample, Settings
 SendCall = Callable[[str, Settings, int], Awaitable[Sequence[Sample]]]
 T = TypeVar("T")
 
-MAX_OUTPUT_TOKENS = 48  # of an answer: 32 letters fit, and a model that does not stop costs a slow server no more
+MAX_PROBE_TOKENS = 48  # of an answer: 32 letters fit, and a model that does not stop costs a slow server no more
 
 
 class EndpointNature(Enum):
@@ -77,7 +77,7 @@ class ProbeFinding:
 class Probe:
     """Sends the calls of a probe, at temperature 1, and keeps their samples."""
 
-    def __init__(self, send: SendCall, settings: Settings, max_output_tokens: int = MAX_OUTPUT_TOKENS) -> None:
+    def __init__(self, send: SendCall, settings: Settings, max_output_tokens: int = MAX_PROBE_TOKENS) -> None:
         """Answers have at most `max_output_tokens`; the step of `settings` is kept."""
         self._send = send
         self._settings = replace(settings, temperature=1.0, max_output_tokens=max_output_tokens)
@@ -107,7 +107,7 @@ class QuestionProbe(Probe):
     """
 
     def __init__(self, send: SendCall, question: str, nonce: str, settings: Settings) -> None:
-        super().__init__(send, settings, min(MAX_OUTPUT_TOKENS, settings.max_output_tokens))
+        super().__init__(send, settings, min(MAX_PROBE_TOKENS, settings.max_output_tokens))
         self.question = question
         self.nonce = nonce
 

@@ -28,7 +28,7 @@ from unerring.core.voting.copies import MIN_TIMES_FASTER
 from unerring.core.voting.sample import Sample, Settings
 from unerring.errors import FailureKind, ProviderDown, ProviderGone, UnerringError
 from unerring.runtime.probes.probe import (
-    MAX_OUTPUT_TOKENS,
+    MAX_PROBE_TOKENS,
     EndpointNature,
     Probe,
     ProbeFinding,
@@ -56,7 +56,7 @@ async def probe(send: SendCall, nonce: str, settings: Settings) -> ProbeFinding:
     """Probe an endpoint: by three calls usually, four where it does not honour n, and at most five.
 
     `send` sends one call, and two at once. Its failures are raised, except that of a request that the provider calls
-    invalid: that is a finding. Answers have at most MAX_OUTPUT_TOKENS, whatever the run's own limit.
+    invalid: that is a finding. Answers have at most MAX_PROBE_TOKENS, whatever the run's own limit.
     """
     cache_probe = _CacheProbe(send, nonce, settings)
     try:
@@ -109,9 +109,7 @@ def _confirmed(probe: "_CacheProbe", first: "list[_RepeatedAnswer]", again: "lis
             EndpointNature.CACHED, f"the endpoint sent the same reply, by its id, several times {calls}"
         )
     if not any(sample.text for call in probe.calls for sample in call.samples):
-        sentence = (
-            f"its answers have no text within {MAX_OUTPUT_TOKENS} tokens, perhaps since the model reasons first:"
-        )
+        sentence = f"its answers have no text within {MAX_PROBE_TOKENS} tokens, perhaps since the model reasons first:"
         sentence += f" whether the endpoint draws each time is unknown{probe.speed_clause()}"
         return probe.finding(EndpointNature.UNSURE, sentence)
     if not both(lambda repeat: looks_random(repeat.later.text)):
