@@ -27,6 +27,28 @@ def test_a_model_nothing_is_measured_of_needs_a_k():
         unerring.run(Doubling(), double)
 
 
+def test_a_missing_k_says_whether_a_measurement_or_a_length_is_missing():
+    """Each message names the one thing that is missing, and that a k may be given instead."""
+    with pytest.raises(InputError, match=r"^give `k`, such as 4: nothing is measured of this model"):
+        unerring.run(Doubling(), double)
+
+    class Endless(Doubling):
+        def length(self):
+            return None
+
+    with pytest.raises(InputError, match=r"^give `k`, such as 4: .*Endless does not say how long it is.*length\(\)"):
+        unerring.run(Endless(), double)
+
+
+@pytest.mark.parametrize("given", ["on", False])
+def test_a_wrong_speculate_or_escalate_is_named_with_its_values(given):
+    """The message names the option and what it takes, not a list of models."""
+    with pytest.raises(InputError, match=r"^`speculate` is auto, off, leader, guess, or a model that drafts: .{,80}$"):
+        unerring.run(Doubling(), double, k=2, options=Options(speculate=given))
+    with pytest.raises(InputError, match=r"^`escalate` is a model: .{,80}$"):
+        unerring.run(Doubling(), double, k=2, options=Options(escalate=given))
+
+
 def test_a_policy_decides_in_the_place_of_k():
     """Options.policy replaces the model's own; a k given beside it replaces its margin only."""
     policy = Policy(rule=AheadBy(2), first_temperature=0.5, later_temperature=0.5)

@@ -341,10 +341,10 @@ def test_commands_of_a_named_process_carry_its_class(cli, ledger, tmp_path):
 def test_the_calibrate_command_of_a_named_process_has_its_class(cli, ledger, tmp_path):
     """Where a run needs a calibration, the command named for it has the process's class, not its name."""
     (tmp_path / "named.py").write_text(NAMED)
-    done = cli("run", "named:Named", "--model", "noise/p=0.9,v=0.9", "--journal", ODD)
+    done = cli("run", "named:Longer", "--model", "noise/p=0.9,v=0.9", "--journal", ODD)
     assert done.code == 2
     (command,) = [one for one in printed_commands(done) if one[0] == "calibrate"]
-    assert command[1] == "named:Named"
+    assert command[1] == "named:Longer"
 
 
 BANK = """

@@ -54,7 +54,7 @@ def test_the_command_line_names_its_options_instead():
 def test_the_same_mistake_in_both_languages(tmp_path, capsys, monkeypatch):
     """A run without a margin: `k` from Python, --k on the command line."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(unerring.InputError, match="give `k`: nothing is measured"):
+    with pytest.raises(unerring.InputError, match="give `k`, such as 4: nothing is measured"):
         unerring.run(Doubling(), double)
     assert command_line(["run", "hanoi", "--set", "disks=3", "--model", "noise/p=0.9"]) == 2
-    assert "give --k: nothing is measured" in capsys.readouterr().err
+    assert "give --k, such as 4: nothing is measured" in capsys.readouterr().err

@@ -142,7 +142,9 @@ def test_a_forgotten_return_of_advance_is_named_where_the_next_step_fails():
     def advance(self, state, choice):
         state.append(choice)
 
-    assert method_note(failure(advance=advance)) == "in advance() returned None, subtask() of step 1"
+    assert method_note(failure(advance=advance)) == (
+        "in advance() returned None (is a return missing?), and then subtask() of step 1"
+    )
 
 
 def test_fields_of_a_subtask_are_checked_on_the_users_own_line():
@@ -234,3 +236,10 @@ def test_a_flag_without_a_reason_names_the_method_and_the_line(tmp_path, method,
     assert f"{method}() of step 0" in place
     assert __file__ in place
     assert unerring.report(journal)["samples"]["received"] == 0
+
+
+def test_a_method_in_the_plural_is_named_with_the_one_that_is_missing():
+    """A required method that is missing while its plural is there: the class and both names are in the line."""
+    kind = type("Sums", (unerring.Chain,), {"start": Words.start, "advance": Words.advance, "subtasks": Words.subtask})
+    with pytest.raises(InputError, match=r"^Sums is no chain: .*; is subtasks\(\) meant to be subtask\(\)\?"):
+        unerring.run(kind(), model, k=2)

@@ -70,9 +70,14 @@ def _given_or_planned(
     recommended = recommended_policy(model)
     if recommended is None or options.target != Target():
         require_model(model, chain)  # a mistyped model has a message of its own
+        if chain.length() is None:  # without it no measurement leads to a margin
+            raise InputError(
+                f"give `k`, such as 4: {process_name(chain)} does not say how long it is; with a method length() k "
+                "can be planned"
+            )
         raise InputError(
-            "give `k`: nothing is measured of this model that a margin could be derived from, or the "
-            f"process does not say how long it is. To measure it: {_calibration_advice(chain, model)}"
+            "give `k`, such as 4: nothing is measured of this model that a margin could be derived from. To measure "
+            f"it: {_calibration_advice(chain, model)}"
         )
     return recommended, None
 

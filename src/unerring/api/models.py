@@ -61,7 +61,8 @@ def make_sampler(model: Model, context: SamplerContext, stack: Stack, escalate: 
     if escalate is not None:
         if reserves:
             raise InputError("the model already names what hard steps are escalated to; leave one of the two out")
-        reserves, further = _turns_and_reserves(escalate, context, stack)
+        with _named_option("`escalate` is a model"):
+            reserves, further = _turns_and_reserves(escalate, context, stack)
         if further:
             raise InputError("`escalate` names a model that escalates further; only one level is possible")
     return members[0] if len(members) == 1 and not reserves else Ensemble(members, reserves)
@@ -109,6 +110,15 @@ def _sampler_of_spec(context: SamplerContext, asked: str) -> Sampler:
     forms = [*(one.forms for one in PROVIDERS.values()), *installed_models()]
     there_are = ", ".join((*forms, "your own as package.module:Class (from Python: model=...)"))
     raise InputError(f"no model is called {spec!r}{_suggestion(spec) or '.'} The models are: {there_are}")
+
+
+@contextmanager
+def _named_option(said: str) -> Iterator[None]:
+    """Say in errors about a model which option takes it, and what else that takes."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(f"{said}: {str(error).partition(' The models are: ')[0]}") from error.__cause__
 
 
 def _suggestion(spec: str) -> str:
@@ -199,7 +209,8 @@ def speculation_for(speculate: Model, sampler: Sampler, context: SamplerContext,
     if speculate == "leader":
         return Speculation()
     if speculate != "guess":
-        return Speculation(make_sampler(speculate, replace(context, permission=permission), stack))
+        with _named_option("`speculate` is auto, off, leader, guess, or a model that drafts"):
+            return Speculation(make_sampler(speculate, replace(context, permission=permission), stack))
     if own is None:
         raise InputError(f"{process_name(chain)} has no method guess(state) to speculate with; try leader, or a model")
     return Speculation(own)

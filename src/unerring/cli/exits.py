@@ -216,7 +216,18 @@ OPTIONS = {
     **{name: f"--budget-{name}" for name in ("usd", "tokens", "calls", "hours")},
 }
 _SAME_NAMES = (
-    *("accept_changes", "calibration", "copies", "echo", "escalate_after", "first_temperature", "flag_cap", "flagged"),
+    *(
+        "accept_changes",
+        "calibration",
+        "copies",
+        "echo",
+        "escalate",
+        "escalate_after",
+        "speculate",
+        "first_temperature",
+        "flag_cap",
+        "flagged",
+    ),
     *("grace", "in_flight", "k", "m", "max_output_tokens", "max_steps", "min_replies", "nonce", "parse", "patience"),
     *("prices", "rule", "seed", "system", "temperature", "trust", "vote_cap", "waste"),
 )

@@ -75,7 +75,7 @@ def verify(file: Path, process: str | None, trust: bool, require: float | None, 
         found = verify_journal(file, process, trust)
     except Exception as error:
         raise user_code_failed(error, "the process's own verifier") from error
-    details = {name: getattr(found, name) for name in found.__dataclass_fields__} | {"ok": found.problem is None}
+    details = {name: getattr(found, name) for name in found.__dataclass_fields__} | {"ok": found.ok}
     if not as_json:
         judged = ", all right by the process's own verifier" if found.judged else ", not judged"
         if found.problem is not None or not found.steps:  # the last line says what is wrong

@@ -47,9 +47,10 @@ def not_a_chain(found: Any, name: str = "") -> str:
         for method in REQUIRED
         if own_method(found, method) is None
         for other in sorted(_public_methods(kind, found) - METHODS.keys())
-        if _misspelled(other, method)
+        if _misspelled(other, method) or other == f"{method}s"
     ]
-    return f"{name or short(found)} is no chain: it needs the methods start, subtask and advance{''.join(slips)}"
+    said = name or (kind.__name__ if slips else short(found))
+    return f"{said} is no chain: it needs the methods start, subtask and advance{''.join(slips)}"
 
 
 def misfit(chain: Any) -> str | None:

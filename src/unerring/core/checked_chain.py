@@ -67,7 +67,11 @@ class CheckedChain:
         try:
             subtask = self._subtask(state)
         except OWN_ERRORS as error:
-            method = "subtask" if state is not None or step == 0 else "advance() returned None, subtask"
+            method = (
+                "subtask"
+                if state is not None or step == 0
+                else "advance() returned None (is a return missing?), and then subtask"
+            )
             raise_own(error, method, step, self._subtask)
         if subtask is not None and not isinstance(subtask, Subtask):
             said = f"returned {short(subtask)}; it returns a Subtask, or None at the end"

@@ -13,7 +13,9 @@ def test_verify_judges_by_the_chains_own_verifier(tmp_path):
     found = unerring.verify(tmp_path / "right.db")
     assert (found.problem, found.judged, found.finished, found.steps) == (None, True, True, 4)
     unerring.run(Doubling(), lambda p, s: "7" if p == "Double 4." else double(p, s), tmp_path / "wrong.db", k=2)
-    assert unerring.verify(tmp_path / "wrong.db").problem == "step 2: 7 is not twice 4"
+    found = unerring.verify(tmp_path / "wrong.db")
+    assert found.problem == "step 2: 7 is not twice 4"
+    assert (found.ok, bool(found)) == (False, False)
 
 
 def test_verify_says_when_nobody_judged(tmp_path):

@@ -19,7 +19,7 @@ from unerring.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The outcome of verifying a journal.
+    """The outcome of verifying a journal; true where nothing is wrong.
 
     process: the name of the process.
     parameters: the process's parameters, as JSON data.
@@ -43,6 +43,14 @@ class Verification:
     notes: tuple[str, ...]
     ruled: int = 0
     inherited: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong; the run may be unfinished, and its steps not judged."""
+        return self.problem is None
+
+    def __bool__(self) -> bool:
+        return self.ok
 
 
 def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = False) -> Verification:
