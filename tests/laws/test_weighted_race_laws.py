@@ -145,6 +145,13 @@ def test_votes_that_all_weigh_alike_race_as_votes_that_count_one():
     assert not equal_weights([*voter_bins, LogprobBins((1.0,), (1.0,), VoterWeights((3000,), 3000))])
 
 
+def test_a_race_that_its_first_vote_decides_takes_one_vote():
+    """The mean of its votes and the mean of their square are both 1, so that they have no spread."""
+    decisive = [LogprobBins((1.0,), (1.0,), VoterWeights((3000,), 3000))]
+    found = foreseen(decisive, StepKind(1.0, (0.1,)), 2.0)
+    assert (found.votes, found.votes_squared) == pytest.approx((1.0, 1.0), abs=1e-9)
+
+
 def test_a_voter_does_not_win_by_repeating_itself():
     """Two equal votes are all that count, so the race is given up, however often the voter would repeat itself."""
     steady, stubborn = measured(1e-4, 0.5, 1e-4, 3), measured(1e-4, 0.75, 1e-4, 3)

@@ -99,6 +99,14 @@ def test_single_votes_are_judged_by_the_plan(script):
     assert "plan" in found["assumptions"][0]
 
 
+def test_no_more_steps_can_be_wrong_than_there_are(script):
+    """At k = 1 the interval of a plan that expects most votes to be wrong ends at the number of steps."""
+    script.open(SINGLE, plan={"p": {"first": [0.05, 0.1, 0.2]}})
+    for _ in range(4):
+        script.decide("a")
+    assert certificate(script)["wrong_interval"][1] == 4
+
+
 def test_a_plan_that_knows_only_some_voters_does_not_judge_single_votes(script):
     """At k = 1 nothing is claimed if the plan lacks the p of one voter."""
     script.open(SINGLE, plan={"p": {"first": [0.7, 0.75, 0.8]}}, voters=2)
