@@ -40,8 +40,8 @@ KINDS: dict[str, Cache | None] = {
     "usage of 0": FREE,
     "identity of the original": IGNORES_SEED,
     "silent: new identity, usage copied": FRESH,
-    "the same, 0.1 s before each copy": replace(FRESH, delay=0.1),
-    "the same, as slow as an answer": replace(FRESH, delay=-1.0),
+    "silent, 0.1 s before each copy": replace(FRESH, delay=0.1),
+    "silent, as slow as an answer": replace(FRESH, delay=-1.0),
     "shares replies that are in flight": COALESCING,
 }
 BEGIN, END = "<!-- the table of benchmarks/caches.py -->\n", "<!-- its end -->\n"

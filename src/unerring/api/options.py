@@ -70,8 +70,8 @@ class Options(CallOptions):
     policy: how each step is decided; replaces the model's own policy. Only for new runs.
     target: the probability of zero errors that the margin is planned for, where no policy is given.
     vote_cap: votes after which a step is undecided, in place of the policy's. Can only be raised on resuming.
-    flag_cap: flagged samples for each vote that a step may draw, in place of the policy's. Can only be raised on
-        resuming.
+    flag_cap: flagged samples of a step for each vote that it has or still needs, in place of the policy's. Can only be
+        raised on resuming.
     min_replies: the least number of replies that the votes for a winner come from. None means 2 in new runs where the
         model is an endpoint, whose replies may be copies, else 1. Can only be raised on resuming.
     escalate: another model, which answers steps that are hard to decide.

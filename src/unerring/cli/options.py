@@ -259,7 +259,7 @@ def cap_options(votes: str = "60", flags: str = "20", replies: str = "2 on endpo
         option(
             "--flag-cap",
             type=COUNT,
-            help=f"Most red-flagged samples of a step for each of its votes; by default {flags}.",
+            help=f"Most red-flagged samples of a step, for each vote that it has or still needs; by default {flags}.",
         ),
         option(
             "--min-replies",

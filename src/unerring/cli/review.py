@@ -215,10 +215,10 @@ def _question(parked: Parked, full: bool) -> Iterator[str]:
 
 
 def _deciding(command: str, candidates: int) -> Iterator[str]:
-    """The commands that decide a step, each as it can be run."""
+    """The commands that decide a step."""
     lines = [
         f"{command} --resample, or with --model SPEC, to draw new samples",
-        "--answer and the right choice as JSON, if no candidate is right",
+        f"{command} --answer JSON, with the right choice, if no candidate is right",
     ]
     if candidates:
         others = f" (or another, up to {candidates})" if candidates > 1 else ""

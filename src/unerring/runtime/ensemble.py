@@ -38,7 +38,9 @@ class Ensemble:
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
         """Draw n samples of one prompt, each from the member whose turn it is."""
         if len({sampler.compact for sampler in self.members}) > 1:
-            raise InputError("models with compact prompts cannot take the prompts of other models")
+            raise InputError(
+                "one prompt cannot be asked of this ensemble: some of its models take compact prompts, others full ones"
+            )
         each = (self._one(prompt, replace(settings, slot=settings.slot + i)) for i in range(n))
         return leading_samples(await asyncio.gather(*each, return_exceptions=True))
 

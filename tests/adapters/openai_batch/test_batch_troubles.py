@@ -162,7 +162,7 @@ def test_a_refused_upload_fails_by_its_status(place, status, kind):
 def test_a_batch_created_without_a_reply_is_recovered(answer):
     """If the reply to creating a batch is lost, late or invalid, it is recovered by its file; no other is made."""
     provider = Provider(after=at(CREATE, answer))
-    assert trying(provider, lambda sampler: outcomes(sampler, [0, 1]), ",timeout=0.3") == [["p0"], ["p1"]]
+    assert trying(provider, lambda sampler: outcomes(sampler, [0, 1]), ",timeout=2") == [["p0"], ["p1"]]
     assert len(provider.batches) == 1
 
 

@@ -1,6 +1,7 @@
 """Verify a journal: its entries by their hashes, each decision by its votes, choices by the process's own verifier.
 
-Its length is compared with that of the process.
+Its length is compared with that of the process. Reading the entries checks them: their hashes in
+`unerring.adapters.sqlite.reader`, and in `unerring.core.journal.state` that each step was won by its votes.
 """
 
 from dataclasses import dataclass

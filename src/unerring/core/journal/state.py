@@ -274,7 +274,7 @@ class RunState:
         if not raised:
             return
         if any(value < getattr(self.policy, name) for name, value in raised.items()):
-            raise MisplacedEntry("the run is said to continue under a lower cap than before, or with fewer replies")
+            raise MisplacedEntry("the entry of a resume lowers a cap or min_replies, which can only be raised")
         self.policy = replace(self.policy, **raised)
         for at_step in self.open.values():
             for step in at_step.values():

@@ -16,7 +16,8 @@ class Patience:
     total: how long calls may only fail before the run stops, resumable, seconds.
     spread: each wait is lengthened at random by up to this share, so that callers do not return all at once.
 
-    The n-th failure in a row is waited out for `first * 2^n` seconds, but never less than the provider asked for.
+    The n-th failure in a row is waited out for `first * 2^(n - 1)` seconds, at most `longest`, but never less than the
+    provider asked for.
     """
 
     first: float = 1.0
@@ -30,7 +31,7 @@ class Patience:
         require_number("spread", self.spread, most=10.0)
 
     def wait(self, failures: int, retry_after: float | None, chance: Random) -> float:
-        """How long to wait after this many failures in a row, seconds."""
+        """How long to wait after a failure that followed this many others without a break, seconds."""
         wait = min(self.longest, self.first * 2.0 ** min(failures, 30))
         if retry_after is not None and retry_after > wait:
             wait = retry_after

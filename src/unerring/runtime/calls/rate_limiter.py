@@ -1,4 +1,7 @@
-"""Rate limiter shared by all calls of an account; pauses while the provider rate-limits."""
+"""Rate limiter shared by all calls of an account; pauses all of them while the provider rate-limits.
+
+How long is decided in `unerring.runtime.calls.patience`.
+"""
 
 import asyncio
 from collections import deque
