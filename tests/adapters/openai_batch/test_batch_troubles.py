@@ -43,7 +43,7 @@ from unerring.testing import FakeClock
 def test_polls_that_fail_are_waited_out(answers):
     """Errors, resets, hangs and web pages in place of a batch cost only a further poll."""
     provider = Provider(before=at(POLL, *answers))
-    assert trying(provider, lambda sampler: outcomes(sampler, [0, 1]), ",timeout=0.3") == [["p0"], ["p1"]]
+    assert trying(provider, lambda sampler: outcomes(sampler, [0, 1]), ",timeout=2") == [["p0"], ["p1"]]
     assert len(provider.batches) == 1
 
 
