@@ -39,7 +39,7 @@ class Ensemble:
         """Draw n samples of one prompt, each from the member whose turn it is."""
         if len({sampler.compact for sampler in self.members}) > 1:
             raise InputError(
-                "one prompt cannot be asked of this ensemble: some of its models take compact prompts, others full ones"
+                "one prompt cannot be asked of this ensemble: only some of its models take compact prompts"
             )
         each = (self._one(prompt, replace(settings, slot=settings.slot + i)) for i in range(n))
         return leading_samples(await asyncio.gather(*each, return_exceptions=True))

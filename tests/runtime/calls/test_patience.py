@@ -64,7 +64,7 @@ def test_refusals_between_answers_do_not_end_a_run():
 
 
 def test_waits_double_up_to_the_longest():
-    """Without advice the wait after n + 1 failures is first * 2^n, at most `longest`, and up to `spread` of that longer."""
+    """Without advice the wait after n + 1 failures is first * 2^n, at most `longest`, and up to `spread` longer."""
     patience = Patience(first=2.0, longest=30.0, total=1e9, spread=0.5)
     slept = run(Words(1), storm(8), K1, patience=patience).clock.slept
     for wait, least in zip(slept, [2, 4, 8, 16, 30, 30, 30, 30], strict=True):
