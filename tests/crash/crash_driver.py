@@ -1,8 +1,8 @@
 """One paid run in a process of its own, to be killed: python crash_driver.py JOURNAL LEDGER [options].
 
-It starts or resumes a small puzzle whose model is paid and keeps a ledger of its own: every call it received
-is written there and fsynced before it is answered, as a provider's bill would be. Exits with 0 when the run is done
-and with 3 when it stopped.
+It starts or resumes a small puzzle whose model is paid and keeps a ledger of its own: every call it received is
+written there and fsynced before it is answered, as a provider's bill would be. Exits with 0 when the run is done and
+with 3 when it stopped.
 """
 
 import argparse
@@ -56,7 +56,7 @@ class LedgerSampler:
 
 
 def stuck(prompt: str, settings: unerring.Settings) -> str:
-    """A plain function that never comes back, as a request without a deadline."""
+    """A plain function that never returns, like a request without a deadline."""
     sys.stdout.write("asked\n")
     sys.stdout.flush()
     threading.Event().wait()

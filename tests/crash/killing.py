@@ -1,4 +1,4 @@
-"""Run processes and kill them at chosen moments, and read what their journals held then."""
+"""Run processes, kill them at chosen moments, and read their journals."""
 
 import io
 import signal
@@ -45,7 +45,7 @@ def driver(*words: object) -> list[str]:
 
 @dataclass
 class Ended:
-    """How a process ended, and what it said on stderr."""
+    """A process's exit code and stderr."""
 
     code: int
     err: str
@@ -93,12 +93,12 @@ class Life:
         self.over(chance.uniform(0.0, most))
 
     def let_on(self) -> None:
-        """Let the run go on beyond its stretch."""
+        """Let the run continue beyond its stretch."""
         assert self._keeper is not None
         self._keeper.let_on()
 
     def says(self, words: str) -> None:
-        """Wait until the process has said these words on stderr."""
+        """Wait until the process has written these words to stderr."""
         for _ in range(int(PATIENCE_SECONDS / POLL_SECONDS)):
             over = self.over(POLL_SECONDS)  # asked first: what it has said by its end is all that it says
             if words in self._log.read_text():
@@ -116,7 +116,7 @@ class Life:
         return Ended(code, self._log.read_text())
 
     def kill(self) -> None:
-        """Kill it, whatever it does."""
+        """Kill it at once."""
         self._process.kill()
         self._process.wait(PATIENCE_SECONDS)
         if self._keeper is not None:
@@ -125,7 +125,7 @@ class Life:
 
 @contextmanager
 def life(command: Sequence[str], journal: Path, stretch: Stretch | None = None) -> Iterator[Life]:
-    """A process that does not outlive the test, and does not get beyond its stretch before it is let on."""
+    """A process that does not outlive the test, and pauses at the end of its stretch."""
     made = Life(command, journal, stretch)
     try:
         yield made
@@ -134,7 +134,7 @@ def life(command: Sequence[str], journal: Path, stretch: Stretch | None = None) 
 
 
 def happens(process: subprocess.Popen[Any], ledger: "Ledger", condition: "Callable[[Totals], bool]") -> bool:
-    """Wait until the requests of a server in this process meet a condition; False where its client ends before."""
+    """Wait until a server's requests meet a condition; False if the process ends before."""
     ended = Event()
 
     def outlive() -> None:
@@ -149,13 +149,13 @@ def happens(process: subprocess.Popen[Any], ledger: "Ledger", condition: "Callab
 
 
 def acknowledged(journal: Path) -> int:
-    """How many entries the head file says are durable; 0 where there is none yet."""
+    """How many entries the head file has as durable; 0 if there is none yet."""
     mark = read_mark(journal)
     return mark.entries if mark else 0
 
 
 def entries_of(journal: Path) -> list[Entry]:
-    """Every entry of a journal, each checked against the chain of hashes; none where there is no journal yet."""
+    """Every entry of a journal, each checked against the chain of hashes; none if there is no journal yet."""
     return list(JournalReader(journal).entries()) if journal.exists() else []
 
 
@@ -169,14 +169,14 @@ def export(journal: Path, what: str) -> str:
 
 @dataclass
 class Watch:
-    """What was seen in a journal right after each end of a process, to be compared with what comes later."""
+    """The journal as read after each end of a process, to be compared with later readings."""
 
     journal: Path
     seen: list[bytes] = field(default_factory=list)
     looks: int = 0
 
     def look(self, promised: int) -> list[Entry]:
-        """Read the journal: all that was seen before and all that was promised is there, at the same place."""
+        """Read the journal, and assert that everything seen or acknowledged before is there, in the same place."""
         entries = entries_of(self.journal)
         bodies = [encode(entry) for entry in entries]
         assert len(bodies) >= promised, f"{promised} entries were acknowledged, {len(bodies)} are there"
@@ -187,8 +187,9 @@ class Watch:
 
 
 def assert_each_once(journal: Path) -> list[Reply]:
-    """Every sample of every step, from each state it was asked from, is in the journal once, and the report counts
-    just these; returns them.
+    """Assert that every sample of every step and state is in the journal once, and that the report counts these.
+
+    Returns them.
     """
     state, replies, names = RunState(), [], set()
     for entry in entries_of(journal):
@@ -204,7 +205,7 @@ def assert_each_once(journal: Path) -> list[Reply]:
 
 
 def assert_same_result(journal: Path, truth: Path) -> None:
-    """The journal verifies, and its steps and votes are byte for byte those of the uninterrupted run."""
+    """Assert that the journal verifies, and that its steps and votes are those of the uninterrupted run."""
     found = verify(journal)
     assert (found.finished, found.judged, found.problem) == (True, True, None)
     for what in ("steps", "votes"):

@@ -1,8 +1,8 @@
-"""The stretch of a run in which its process is to be ended: it reports that it has reached it, and pauses at its end.
+"""The stretch of a run in which its process is to be ended: the run reports when it reaches it, and pauses at its end.
 
-Without that, a run on an instant model may be over before whoever watches it has a turn: on a busy machine a test
-could draw runs for ever and end none of them. Both sides have a socket: a byte says that the run has reached the
-stretch, and at its end the run waits until the watcher's side is closed.
+Without that, a run on an instant model may be over before the watcher has a turn: on a busy machine a test could make
+runs for ever and end none of them. Both sides have a socket: a byte says that the run has reached the stretch, and at
+its end the run waits until the watcher's side is closed.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ PACE_SECONDS = 0.002  # for a step inside a stretch: it then lasts for a few tic
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Steps of a run: a process can be ended from `start` on, and decides `end` only once it is let on."""
+    """Steps of a run: the process can be ended from step `start` on, and decides `end` only once it is let on."""
 
     start: int
     end: int
@@ -53,12 +53,12 @@ class Keeper:
         return self._ours.recv(1) != b""
 
     def let_on(self) -> None:
-        """Let the run go on beyond the stretch."""
+        """Let the run continue beyond the stretch."""
         self._ours.close()
 
 
 class Kept:
-    """The run's side, which sees each step. Without a keeper there is nothing to keep to."""
+    """The run's side, which sees each step. Without a keeper it does nothing."""
 
     def __init__(self) -> None:
         given = os.environ.get(VARIABLE)
@@ -72,7 +72,7 @@ class Kept:
         return self._keeper is not None
 
     def hold(self, step: int) -> None:
-        """Called where a step is asked, by code that the event loop waits for."""
+        """Called when a step is asked, by code that blocks the event loop."""
         if self._keeper is not None and self._inside(step):
             if step < self._stretch.end:
                 time.sleep(PACE_SECONDS)
@@ -80,7 +80,7 @@ class Kept:
                 self._keeper.recv(1)
 
     async def held(self, step: int) -> None:
-        """Awaited where a step is answered, by a model whose calls are in flight for as long."""
+        """Awaited when a step is answered, by a model whose calls are in flight as long."""
         if self._keeper is None or not self._inside(step) or step < self._stretch.end:
             return
         if self._open is None:
@@ -103,7 +103,7 @@ class Kept:
 
 
 class KeptHanoi(Hanoi):
-    """The puzzle for a model that the package makes itself, such as noise: here it is the chain that keeps to it."""
+    """The puzzle for models that the package makes itself, such as noise: here the chain keeps to the stretch."""
 
     def __init__(self, disks: int = 10) -> None:
         super().__init__(disks)
@@ -123,7 +123,7 @@ class KeptHanoi(Hanoi):
 
 
 class KeptSolve(Solve):
-    """A product as a tree, for the same use."""
+    """A product as a tree, for the same purpose."""
 
     def __init__(self, problem: str = "460 * 420") -> None:
         super().__init__(problem, "multiply")
@@ -136,11 +136,11 @@ class KeptSolve(Solve):
 
     @staticmethod
     def _turn(state: Any) -> str:
-        """Names a step, whether or not its answers are known."""
+        """A name for a step, whether or not its answers are known."""
         return str((state["ask"], state["wave"], state["turn"]))
 
     def states(self) -> Iterator[Any]:
-        """Every state of the right way from which a step is asked."""
+        """Every state with right answers from which a step is asked."""
         state: Any = self.start()
         while (asked := super().subtask(state)) is not None:
             yield state

@@ -38,13 +38,13 @@ class Stage:
         return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def ended(self, out, budget):
-        """Let a calibration end: its exit code, and what it printed."""
+        """Wait for the end of a calibration; returns its exit code and its output."""
         process = self.begun(out, budget)
         output, problems = process.communicate(timeout=PATIENCE_SECONDS)
         return process.returncode, output, problems
 
     def killed(self, out, budget, requests):
-        """Kill a calibration once the server has had so many further requests; whether that happened."""
+        """Kill a calibration once the server has had so many further requests; returns whether that happened."""
         until = self.server.ledger.totals.requests + requests
         process = self.begun(out, budget)
         happens(process, self.server.ledger, lambda totals: totals.requests >= until)
@@ -59,7 +59,7 @@ class Stage:
 
 
 def test_a_calibration_killed_again_and_again_keeps_to_its_budget(tmp_path):
-    """SIGKILL amid paid calls: the bill of all sessions stays within the budget, and what came is not bought twice.
+    """With SIGKILL amid paid calls the bill of all sessions stays within the budget, and no sample is paid for twice.
 
     Killed calls count at their worst. Under a larger budget the calibration ends with the counts of one that was not
     killed, having paid for no more than that one, and for the calls that were in flight at a kill.

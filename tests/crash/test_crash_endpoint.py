@@ -17,15 +17,15 @@ STEPS = 2**5 - 1
 
 
 def spent(totals):
-    """Dollars that the server billed, whether or not the caller received it."""
+    """Dollars that the server billed, whether or not the caller received the reply."""
     delivered, lost = totals["billed_delivered"], totals["billed_undelivered"]
     return sum(PRICE.input * one["input"] + PRICE.output * one["output"] for one in (delivered, lost)) / 1e6
 
 
 def killed_and_resumed(folder, server, seed, budget=None, surely=0):
-    """A run of five disks that is killed at random moments until it is done or its budget is spent; how many kills.
+    """A run of five disks, killed at random moments until it is done or its budget is spent.
 
-    So many of them come for certain, each in another part of the run.
+    Returns the number of kills. So many of them are certain, each in another part of the run.
     """
     journal, prices = folder / "run.db", folder / "prices.toml"
     spec = f"openai/m@{server.url},timeout=5"
@@ -51,7 +51,7 @@ def killed_and_resumed(folder, server, seed, budget=None, surely=0):
 
 
 def test_a_run_killed_again_and_again_buys_nothing_twice(tmp_path):
-    """Each life goes on where the last one stood: every request is on record, and few more are made than in one go."""
+    """Every request is on record, and few more are made than without kills."""
     with running("--model", "m=noise:p=0.99", "--latency", "0.01") as server:
         journal, kills, ended = killed_and_resumed(tmp_path, server, seed=3, surely=4)
         assert ended.code == 0, ended.err
@@ -68,7 +68,7 @@ def test_a_run_killed_again_and_again_buys_nothing_twice(tmp_path):
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
 def test_no_kill_makes_a_run_exceed_its_budget(tmp_path, seed):
-    """Failures, kills and a budget that is too small: what the server billed stays within it, to the last call."""
+    """With failures, kills and a budget that is too small, the server's bill stays within it, to the last call."""
     budget = 0.012
     with running("--model", "m=noise:p=0.99", "--troubled", "0.15", "--latency", "0.005", "--seed", seed) as server:
         journal, _, ended = killed_and_resumed(tmp_path, server, seed, budget)

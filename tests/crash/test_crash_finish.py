@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The journal of the run, untouched."""
+    """The journal of the uninterrupted run."""
     path = tmp_path_factory.mktemp("truth") / "truth.db"
     run(Hanoi(DISKS), MODEL, path, k=3)
     return path

@@ -1,4 +1,4 @@
-"""One Ctrl-C ends a run within its grace, and says how many calls it waits for meanwhile."""
+"""One Ctrl-C ends a run within its grace period, and shows how many calls it waits for."""
 
 import os
 import pty
@@ -34,7 +34,7 @@ def hang(totals):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_one_signal_ends_a_run_within_its_grace(tmp_path, number):
-    """The run says how many calls it waits for and how long at most, then gives them up as of unknown outcome."""
+    """The run says how many calls it waits for and how long, then abandons them as of unknown outcome."""
     journal = tmp_path / "run.db"
     with serving(script=since(3, Fault.HANG)) as server, life(words(server, journal, 1), journal) as process:
         assert process.happens(server.ledger, hang)
@@ -53,8 +53,8 @@ def test_one_signal_ends_a_run_within_its_grace(tmp_path, number):
         assert not verify(journal).finished
 
 
-def test_no_grace_gives_up_at_once(tmp_path):
-    """With --grace 0 nothing is waited for."""
+def test_no_grace_abandons_calls_at_once(tmp_path):
+    """With --grace 0 no call is waited for."""
     journal = tmp_path / "run.db"
     with serving(script=since(3, Fault.HANG)) as server, life(words(server, journal, 0), journal) as process:
         assert process.happens(server.ledger, hang)
@@ -64,7 +64,7 @@ def test_no_grace_gives_up_at_once(tmp_path):
 
 
 def test_a_terminal_counts_down(tmp_path):
-    """On a terminal the calls and the seconds left are shown as they become fewer."""
+    """On a terminal the calls and the seconds left are shown as they decrease."""
     leader, follower = pty.openpty()
     with serving(script=since(3, Fault.HANG)) as server:
         command = words(server, tmp_path / "run.db", 3)
@@ -111,7 +111,7 @@ async def deaf(prompt):
 @pytest.mark.parametrize("model", ["blocking", "deaf"])
 @pytest.mark.parametrize("signals", [1, 2])
 def test_a_model_that_never_ends_does_not_keep_a_run_from_ending(tmp_path, model, signals):
-    """Code that blocks the event loop or catches its cancellation is interrupted, by its grace or a second signal."""
+    """Code that blocks the loop or catches its cancellation is interrupted after the grace or a second signal."""
     (tmp_path / "endless.py").write_text(ENDLESS)
     run = ("run", "hanoi", "--set", "disks=3", "--k", 2, "--model", f"endless:{model}", "--journal", "run.db")
     with subprocess.Popen(

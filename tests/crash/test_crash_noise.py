@@ -1,4 +1,4 @@
-"""Runs on the noise sampler, killed many times, end exactly as a run without kills."""
+"""Runs on the noise sampler, killed many times, end exactly like a run without kills."""
 
 import logging
 import signal
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Count:
-    """What a crash test did, logged at its end. `moments` are entries in the journal right after each end."""
+    """Statistics of a crash test, logged at its end. `moments` are entries in the journal right after each end."""
 
     moments: list[int] = field(default_factory=list)
     runs: int = 0
@@ -55,13 +55,13 @@ class Count:
         length = self.entries / self.runs
         return [sum(at * 4 // length == quarter for at in self.moments) for quarter in range(4)]
 
-    def tell(self, what: str) -> None:
+    def log_counts(self, what: str) -> None:
         totals = f"{self.runs} runs, {self.steps} steps, {self.votes} votes"
         log.info("%s: %d ends (%s in the quarters), %s", what, len(self.moments), self.quarters, totals)
 
 
 def command(watch: Watch, seed: int) -> list[str]:
-    """What a user types: run, and once there is anything to go on with, resume."""
+    """The commands of a user: run, and once there is a journal, resume."""
     ahead = ["--in-flight", IN_FLIGHT]
     if watch.seen:
         return cli("resume", watch.journal, *ahead)
@@ -71,7 +71,7 @@ def command(watch: Watch, seed: int) -> list[str]:
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
-    """The journal of the run with a seed, untouched."""
+    """The journal of the uninterrupted run with a seed."""
     folder = tmp_path_factory.mktemp("truth")
 
     @cache
@@ -84,7 +84,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
 
 
 def decisive(journal: Path) -> int:
-    """Samples received that were not for nothing: how many were, of steps asked ahead, is a matter of the moment."""
+    """Received samples that were not wasted; how many were wasted, of steps asked ahead, depends on timing."""
     report = reading.report(journal)
     return report["samples"]["received"] - report["speculation"]["wasted"]
 
@@ -93,7 +93,7 @@ def decisive(journal: Path) -> int:
     ("seeds", "kills"), [([0], 6), pytest.param([1, 2, 3, 4, 5, 6], 10, marks=pytest.mark.slow)], ids=str
 )
 def test_kills_change_nothing(tmp_path: Path, truth: Callable[[int], Path], seeds: list[int], kills: int):
-    """SIGKILL at random moments in every part of a run: no vote lost, none twice, and the result byte for byte."""
+    """With SIGKILL at random moments no vote is lost or doubled, and the result is the same to the byte."""
     chance, count = Random(seeds[0]), Count()
     for seed in seeds:
         watch = Watch(tmp_path / f"run-{seed}.db")
@@ -113,7 +113,7 @@ def test_kills_change_nothing(tmp_path: Path, truth: Callable[[int], Path], seed
         assert_each_once(watch.journal)
         assert decisive(watch.journal) == decisive(truth(seed))
         count.add(watch.journal, len(entries))
-    count.tell("SIGKILL")
+    count.log_counts("SIGKILL")
     assert min(count.quarters) > 0
 
 
@@ -128,7 +128,7 @@ def test_kills_change_nothing(tmp_path: Path, truth: Callable[[int], Path], seed
 def test_requests_to_stop_change_nothing(
     tmp_path: Path, truth: Callable[[int], Path], number: signal.Signals, stops: int
 ):
-    """Stops at random moments: each exits with 3, names the command that goes on, and costs no vote.
+    """Each stop at a random moment exits with 3, names the command that continues, and costs no vote.
 
     One more, at about the end of the run, does the same, or is too late and changes nothing.
     """
@@ -158,12 +158,12 @@ def test_requests_to_stop_change_nothing(
     count.add(watch.journal, len(watch.look(acknowledged(watch.journal))))
     assert_same_result(watch.journal, truth(seed))
     assert_each_once(watch.journal)
-    count.tell(number.name)
+    count.log_counts(number.name)
     assert min(count.quarters) > 0
 
 
 def test_a_run_killed_before_its_first_entry_can_be_started_again(tmp_path: Path, truth: Callable[[int], Path]):
-    """A run killed at any time while it starts up leaves either nothing, or a journal that can be gone on with."""
+    """A run killed at any time while it starts leaves no journal, or one that can be resumed."""
     chance, watch, kills = Random(3), Watch(tmp_path / "run.db"), 0
     while not watch.seen and kills < 12:
         with life(command(watch, 0), watch.journal, Stretch(0, 0)) as process:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What the model's ledger says: a call's samples, and the names of its replies, whether they arrived or not."""
+    """The model's ledger: each call's samples, and the ids of its replies, received or not."""
 
     calls: Counter[tuple[int, int, int]]
     ids: list[str]
@@ -54,26 +54,26 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(watch: Watch, ledger: Path, *more: object) -> list[str]:
-    """Start the run, or go on with it."""
+    """Start or resume the run."""
     resumed = ["--resume"] if watch.seen else []
     return driver(watch.journal, ledger, "--disks", DISKS, *resumed, *more)
 
 
 def finish(watch: Watch, ledger: Path) -> None:
-    """Go on with the run to its end."""
+    """Resume the run to its end."""
     with life(command(watch, ledger), watch.journal) as process:
         assert process.ended().code == 0
     watch.look(acknowledged(watch.journal))
 
 
 def intents_of(journal: Path) -> Counter[tuple[int, int, int]]:
-    """The calls that the journal says were about to be sent."""
+    """The calls that the journal has as about to be sent."""
     intents = [entry for entry in entries_of(journal) if isinstance(entry, Intent)]
     return Counter((intent.step, intent.slot, intent.count) for intent in intents)
 
 
 def assert_settled(journal: Path, ledger: Path) -> int:
-    """The journal accounts for every sample that the ledger bills; returns how many have an unknown outcome."""
+    """Assert that the journal accounts for every billed sample; returns how many have an unknown outcome."""
     billed, intents = bill(ledger), intents_of(journal)
     samples = reading.report(journal)["samples"]
     replies = assert_each_once(journal)
@@ -91,9 +91,9 @@ def assert_settled(journal: Path, ledger: Path) -> int:
 
 @pytest.mark.parametrize("kills_wanted", [6, pytest.param(15, marks=pytest.mark.slow)])
 def test_a_model_that_dies_with_its_call_leaves_an_exact_account(tmp_path: Path, truth: Path, kills_wanted: int):
-    """Killed by its model at many calls, the journal has exactly the billed calls, and unknown are those unanswered.
+    """If the model is killed at its calls, the journal has exactly the billed calls. The unanswered ones are unknown.
 
-    So it is of one step after the other; looking ahead, a kill also keeps calls from being sent that are announced.
+    So it is without speculation; with it, a kill also keeps calls from being sent that are announced.
     """
     chance, journal, ledger, kills = Random(1), tmp_path / "run.db", tmp_path / "ledger", 0
     watch, done = Watch(journal), False
@@ -115,7 +115,7 @@ def test_a_model_that_dies_with_its_call_leaves_an_exact_account(tmp_path: Path,
 
 @pytest.mark.parametrize("runs", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_paid_run_killed_at_any_moment_accounts_for_every_call(tmp_path: Path, truth: Path, runs: int):
-    """SIGKILL at random moments, five a run: every billed call was recorded first, and every reply counts once."""
+    """With SIGKILL at five random moments, every billed call was recorded first, and every reply counts once."""
     chance, unknown, billed = Random(2), 0, 0
     for number in range(runs):
         journal, ledger = tmp_path / f"run-{number}.db", tmp_path / f"ledger-{number}"
@@ -134,8 +134,8 @@ def test_a_paid_run_killed_at_any_moment_accounts_for_every_call(tmp_path: Path,
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_a_request_to_stop_takes_in_what_is_paid_for(tmp_path: Path, truth: Path, number: signal.Signals):
-    """Asked to stop while samples are in flight, a run waits for them: every billed sample has its reply."""
+def test_a_request_to_stop_receives_what_is_paid_for(tmp_path: Path, truth: Path, number: signal.Signals):
+    """A run that is to stop while samples are in flight waits for them: every billed sample has its reply."""
     chance, journal, ledger = Random(3), tmp_path / "run.db", tmp_path / "ledger"
     watch = Watch(journal)
     for stretch in stretches(chance, 4, STEPS - 1):

@@ -1,4 +1,4 @@
-"""Runs that speculate far ahead with some wrong guesses end as runs without kills, whenever they are killed."""
+"""Runs that speculate far ahead with some wrong guesses end like runs without kills, whenever they are killed."""
 
 import argparse
 import asyncio
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Guessed(unerring.Hanoi):
-    """Hanoi, with a guess that is wrong at one state in twenty."""
+    """Hanoi with a guess that is wrong at one state in twenty."""
 
     def guess(self, state):
         right = self.truth(state)
@@ -36,7 +36,7 @@ class Guessed(unerring.Hanoi):
 
 
 class Slow:
-    """A noisy model whose calls take a moment, each its own, as long as `pace` makes it."""
+    """A noisy model whose calls take a short time, each its own, set by `pace`."""
 
     compact = True
     name = "slow"
@@ -54,7 +54,7 @@ class Slow:
 
 
 def main() -> int:
-    """One run in a process of its own: python test_crash_speculation.py JOURNAL, and how it is run."""
+    """One run in a process of its own: python test_crash_speculation.py JOURNAL, and its options."""
     parser = argparse.ArgumentParser()
     parser.add_argument("journal", type=Path)
     parser.add_argument("--paid", action="store_true")
@@ -89,7 +89,7 @@ def command(journal: Path, *more: str) -> list[str]:
 
 
 def end_again_and_again(folder: Path, number: signal.Signals, times: int, *more: str) -> list[Path]:
-    """Runs ended by a signal at so many random moments in all, each life resumed; their journals, finished."""
+    """Runs ended by a signal at so many random moments in all, each resumed; returns their finished journals."""
     chance, journals = Random(int(number)), []
     while times:
         ends = min(times, ENDS)
@@ -127,7 +127,7 @@ def end_again_and_again(folder: Path, number: signal.Signals, times: int, *more:
     ],
 )
 def test_a_speculated_run_ended_at_random_moments_ends_as_the_plain_one(tmp_path, truth, number, times):
-    """Ended again and again by a signal, a run that guesses exports just what the untouched plain run does."""
+    """Ended repeatedly by a signal, a run with guesses has the same export as the uninterrupted plain run."""
     journals = end_again_and_again(tmp_path, number, times)
     for journal in journals:
         assert_same_result(journal, truth)
@@ -139,7 +139,7 @@ def test_a_speculated_run_ended_at_random_moments_ends_as_the_plain_one(tmp_path
 
 @pytest.mark.parametrize("times", [3, pytest.param(12, marks=pytest.mark.slow)])
 def test_a_paid_speculated_run_that_was_killed_accounts_for_every_call(tmp_path, truth, times):
-    """Killed a few times, a paid run has each sample's end in its journal, or counts it as of unknown outcome."""
+    """Killed a few times, a paid run has each sample settled in its journal, or counts it as of unknown outcome."""
     for journal in end_again_and_again(tmp_path, signal.SIGKILL, times, "--paid"):
         assert_same_result(journal, truth)
         assert_each_once(journal)

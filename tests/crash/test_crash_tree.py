@@ -1,4 +1,4 @@
-"""A tree of problems, killed many times, ends exactly as one without kills."""
+"""A tree of problems, killed many times, ends exactly like one without kills."""
 
 from pathlib import Path
 from random import Random
@@ -15,7 +15,7 @@ MODEL = "noise/p=0.97,v=0.95,c=0"
 
 @pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
 def test_kills_change_nothing_in_a_tree(tmp_path: Path, kills: int):
-    """SIGKILL at random moments, resumed each time: the same tree, the same votes, none asked for twice."""
+    """With SIGKILL at random moments, tree and votes are the same, and no sample is asked for twice."""
     chain, chance = KeptSolve(PROBLEM), Random(kills)
     run(chain, MODEL, tmp_path / "truth.db", k=5, seed=3)
     watch = Watch(tmp_path / "run.db")

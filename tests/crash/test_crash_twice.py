@@ -21,8 +21,8 @@ def end_by_two(process: Life, number: signal.Signals) -> int:
     return process.ended().code
 
 
-def assert_can_go_on(journal: Path, ledger: Path) -> None:
-    """The run is resumed to its end, and the call that never came back is counted as unknown."""
+def assert_can_be_resumed(journal: Path, ledger: Path) -> None:
+    """Assert that the run can be resumed to its end, and that the unanswered call counts as unknown."""
     with life(driver(journal, ledger, "--disks", 3, "--resume"), journal) as process:
         assert process.ended().code == 0
     found, samples = verify(journal), reading.report(journal)["samples"]
@@ -37,18 +37,18 @@ def calls(ledger: Path) -> int:
 
 @SIGNALS
 def test_a_second_signal_ends_a_run_whose_model_never_answers(tmp_path: Path, number: signal.Signals):
-    """A run that waits for an answer for ever ends at the second signal, with 3, and can be resumed."""
+    """A run that waits for an answer for ever ends at the second signal with exit code 3, and can be resumed."""
     journal, ledger = tmp_path / "run.db", tmp_path / "ledger"
     with life(driver(journal, ledger, "--disks", 3, "--hang-at", 4), journal) as process:
         while calls(ledger) < 4:
             assert not process.over(0.01)
         assert end_by_two(process, number) == 3
-    assert_can_go_on(journal, ledger)
+    assert_can_be_resumed(journal, ledger)
 
 
 @SIGNALS
 def test_a_second_signal_ends_a_run_whose_function_hangs_in_its_thread(tmp_path: Path, number: signal.Signals):
-    """A run whose model is a plain function that never returns, as a request without a deadline, ends just so."""
+    """The same holds for a plain function that never returns, like a request without a deadline."""
     journal = tmp_path / "run.db"
     with life(driver(journal, "-", "--disks", 3, "--stuck"), journal) as process:
         assert process.reaches(2)  # the opening, and the intent of the call that hangs
@@ -57,8 +57,8 @@ def test_a_second_signal_ends_a_run_whose_function_hangs_in_its_thread(tmp_path:
 
 
 @SIGNALS
-def test_signals_end_a_run_whose_own_code_never_comes_back(tmp_path: Path, number: signal.Signals):
-    """A run stuck in code that gives the event loop no turn is ended by a few signals, and can be resumed."""
+def test_signals_end_a_run_whose_own_code_never_returns(tmp_path: Path, number: signal.Signals):
+    """A run stuck in code that blocks the event loop is ended by a few signals, and can be resumed."""
     journal, ledger = tmp_path / "run.db", tmp_path / "ledger"
     with life(driver(journal, ledger, "--disks", 3, "--spin-at", 4), journal) as process:
         while calls(ledger) < 4:
@@ -69,4 +69,4 @@ def test_signals_end_a_run_whose_own_code_never_comes_back(tmp_path: Path, numbe
                 break
         assert process.over(0.0), "a hundred signals in ten seconds did not end the run"
         assert process.ended().code in (3, -number)
-    assert_can_go_on(journal, ledger)
+    assert_can_be_resumed(journal, ledger)

@@ -1,4 +1,4 @@
-"""A fast clock, shares of faults and figures, for tests of whole runs through an endpoint."""
+"""A fast clock, scripts of mixed faults and figures, for tests of whole runs through an endpoint."""
 
 import asyncio
 import time
@@ -36,7 +36,7 @@ def mixed(share, seed, awaited=(600, 2600)):
 
 
 class QuickClock:
-    """Time that passes so many times as fast: what is waited out for minutes takes a moment."""
+    """Time that passes so many times as fast, so that waits of minutes take a moment."""
 
     def __init__(self, times=100.0):
         self._times = times

@@ -43,7 +43,7 @@ def options(probe=False, wrong=0.4, **given):
 
 
 def decided_wrongly(journal, disks=DISKS):
-    """The numbers of the steps that were decided otherwise than is right, seen from where each was asked."""
+    """The numbers of the steps that were decided wrongly, judged from the state that each was asked from."""
     chain = Hanoi(disks)
     state, wrong = chain.start(), []
     for decided in unerring.api.journals.history.History(journal).steps():
@@ -54,9 +54,9 @@ def decided_wrongly(journal, disks=DISKS):
 
 
 def run(journal, n, seed, fault=Fault.DUPLICATE, share=0.4, kills=(), disks=DISKS, nameless=False, **given):
-    """The steps decided wrongly in a run at `n` samples a call, killed after so many requests more each time.
+    """The steps decided wrongly in a run at `n` samples a call, killed after so many further requests each time.
 
-    A run that was led astray goes on beyond its length, and is stopped there: it is judged like any other.
+    A run with a wrong decision continues beyond its length, and is stopped there: it is judged like any other.
     """
     script = shares({fault: share}, seed=seed)
     latency = Latency(0.001, 0.002)

@@ -18,7 +18,7 @@ REPEATING = ["IGNORES_SEED", "MARKED", "FRESH", "FREE", "COALESCING"]
 
 
 def run(journal, guards=None, disks=4, p=0.95, asked="", **setup):
-    """A run as it comes, with the error that ended it, and what the server did."""
+    """A run, the error that ended it, and the server's totals."""
     with serving(models={"m": noise(p=p, v=0.97)}, latency=Latency(0.02), **setup) as server:
         spec = f"openai/m@{server.url}{asked}"
         given = {"guards": guards or Guards(), "clock": SystemClock(), "policy": POLICY, "speculate": "off"}
@@ -38,8 +38,8 @@ def votes(journal):
 
 
 @pytest.mark.parametrize("name", REPEATING)
-def test_an_endpoint_that_repeats_itself_is_found_out_within_five_calls(tmp_path, name):
-    """Whatever a cache is keyed by, and whether or not it says so: at most five calls, no vote, and a stop."""
+def test_an_endpoint_that_repeats_itself_is_found_within_five_calls(tmp_path, name):
+    """For any key of the cache, marked or silent, there are at most five calls, no vote, and a stop."""
     error, totals, _ = run(tmp_path / "run.db", cache=getattr(caching, name))
     assert error is not None
     assert "openai/m@" in str(error)
@@ -49,7 +49,7 @@ def test_an_endpoint_that_repeats_itself_is_found_out_within_five_calls(tmp_path
 
 
 def test_a_cache_that_is_keyed_by_all_of_a_request_never_answers(tmp_path):
-    """Each sample is asked for with a seed of its own, so that no request comes twice."""
+    """Each sample is asked for with a seed of its own, so no request is repeated."""
     error, totals, _ = run(tmp_path / "run.db", cache=caching.WHOLE_BODY)
     assert error is None
     assert totals.copies == 0
@@ -57,8 +57,8 @@ def test_a_cache_that_is_keyed_by_all_of_a_request_never_answers(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["MARKED", "FREE", "IGNORES_SEED"])
-def test_copies_that_slip_in_later_do_not_vote(tmp_path, name):
-    """A cache that is not found out at the start, and says or shows what it does: none of its copies votes."""
+def test_later_copies_do_not_vote(tmp_path, name):
+    """If a cache that marks or shows its copies is not found at the start, none of them votes later."""
     cache, journal = getattr(caching, name).at(0.3, seed=1), tmp_path / "run.db"
     error, _, chats = run(journal, Guards(copies=1.0, probe=False), p=0.8, asked=",n=1", cache=cache)
     assert error is None
@@ -69,7 +69,7 @@ def test_copies_that_slip_in_later_do_not_vote(tmp_path, name):
 
 
 def test_more_copies_than_are_allowed_stop_a_run(tmp_path):
-    """Where a cache makes use of half of what it has the run stops, resumable, and says how many copies there were."""
+    """A cache that answers half of its hits stops the run, resumable, with the number of copies."""
     cache = caching.MARKED.at(0.5, seed=1)
     error, totals, _ = run(tmp_path / "run.db", Guards(probe=False), disks=8, p=0.8, asked=",n=1", cache=cache)
     assert error is not None
@@ -78,7 +78,7 @@ def test_more_copies_than_are_allowed_stop_a_run(tmp_path):
 
 
 def test_honest_short_answers_are_no_copies(tmp_path):
-    """A model that gives every question the same short answer, fast, draws each independently: nothing is flagged."""
+    """A fast model that gives every question the same short answer, sampled each time, has nothing flagged."""
     journal = tmp_path / "run.db"
     with serving(models={"m": scripted(["7"])}) as server:
         spec = f"openai/m@{server.url}"
@@ -88,8 +88,8 @@ def test_honest_short_answers_are_no_copies(tmp_path):
     assert votes(journal) >= 900
 
 
-def test_a_silent_cache_before_a_model_for_one_purpose_is_found_before_the_first_step(tmp_path):
-    """A model that writes only its answer, and copies with new ids and usage: only their time shows them.
+def test_a_silent_cache_before_a_special_model_is_found_before_the_first_step(tmp_path):
+    """Copies with new ids and usage, from a model that writes only its answer, are found by their latency.
 
     250 steps of three votes had 500 copies among them.
     """
@@ -104,7 +104,7 @@ def test_a_silent_cache_before_a_model_for_one_purpose_is_found_before_the_first
 
 
 class Sevens:
-    """A chain that asks the same over and over."""
+    """A chain that asks the same question repeatedly."""
 
     def __init__(self, steps):
         self._steps = steps

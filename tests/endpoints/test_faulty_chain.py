@@ -24,7 +24,7 @@ SECONDS = 3.0  # deadline of a call
 
 
 def solved(disks: int, journal: Path, script=None, keep=None, **given):
-    """The run, and the requests in the ledger of the server."""
+    """The run, and the requests in the server's ledger."""
     extra = {} if script is None else {"script": script}
     with serving(models={"m": noise(p=0.998, v=0.98)}, keep=keep, **extra) as server:
         spec = f"openai/m@{server.url},timeout={SECONDS:g}"
@@ -34,7 +34,7 @@ def solved(disks: int, journal: Path, script=None, keep=None, **given):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """11 disks, 2,047 steps, once without a fault and once with a fifth of them."""
+    """11 disks, 2,047 steps, once without a fault and once with a fifth of the requests failing."""
     folder = tmp_path_factory.mktemp("faulty")
     clean = solved(11, folder / "clean.db")
     faulty = solved(11, folder / "faulty.db", mixed(0.2, seed=1, awaited=[600]), keep=10**6)
@@ -43,7 +43,7 @@ def runs(tmp_path_factory):
 
 @pytest.mark.timeout(400)
 def test_it_decides_as_without_faults(runs):
-    """Decisions are identical, and right, whatever failed on the way."""
+    """Decisions are identical to those without faults, and right."""
     folder, (clean, _, _), (faulty, totals, _) = runs
     assert clean.steps == faulty.steps == 2047
     assert decisions(folder / "clean.db") == decisions(folder / "faulty.db")
@@ -52,13 +52,13 @@ def test_it_decides_as_without_faults(runs):
 
 
 def test_it_takes_few_requests_more(runs):
-    """With a fifth of them failing, at most 1.35 times the requests: 1.25 is what it takes at least."""
+    """With a fifth of them failing there are at most 1.35 times the requests; 1.25 is the minimum."""
     _, (_, clean, _), (_, faulty, _) = runs
     assert 1.15 * clean.requests < faulty.requests <= 1.35 * clean.requests
 
 
 def test_every_request_is_in_the_journal(runs):
-    """As many intents as the server had requests, but for calls given up on their way; and each one is settled."""
+    """Except for calls cancelled on their way, each request at the server has an intent, which is settled."""
     folder, _, (faulty, totals, _) = runs
     entries = list(JournalReader(folder / "faulty.db").entries())
     failed = [entry for entry in entries if isinstance(entry, Failed)]
@@ -75,8 +75,8 @@ def test_every_request_is_in_the_journal(runs):
 def test_what_is_charged_is_what_was_billed(runs):
     """The sum charged for replies is that of their bills, to one part in 10,000; unknown outcomes are charged no less.
 
-    A reply that is served twice says twice what it cost: it was billed once, and is charged twice all the same. What
-    came for a call that had been given up, since its step was not to be, is billed, and charged as unknown.
+    A reply that is delivered twice has its usage twice: it was billed once, and is charged twice all the same. A reply
+    to an abandoned call, whose step was dropped, is billed, and charged as unknown.
     """
     folder, _, (faulty, totals, chats) = runs
     spend = faulty.report["spend"]
@@ -91,7 +91,7 @@ def test_what_is_charged_is_what_was_billed(runs):
 
 
 def _given_up(entries, delivered):
-    """What was billed for replies to abandoned calls. A call is known by its seed and its n."""
+    """The bills for replies to abandoned calls. A call is known by its seed and its n."""
     taken = Counter()
     for entry in entries:
         if isinstance(entry, Replies):
@@ -123,7 +123,7 @@ def test_no_call_outlasts_its_deadline(runs):
 
 
 def test_nothing_is_left_unhandled(tmp_path, caplog):
-    """No exception is left to the event loop, and none to the garbage collector: warnings are errors here."""
+    """No exception is left to the event loop or the garbage collector, where warnings are errors."""
     with caplog.at_level(logging.WARNING, "asyncio"):
         solved(6, tmp_path / "run.db", mixed(0.5, seed=2, awaited=[30]), speculate="noise/p=0.9")
         gc.collect()
@@ -133,7 +133,7 @@ def test_nothing_is_left_unhandled(tmp_path, caplog):
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_thirty_thousand_steps(tmp_path):
-    """15 disks, 32,767 steps, on an endpoint with a fifth of its requests failing: right, and in few requests."""
+    """15 disks, 32,767 steps, on an endpoint with a fifth of its requests failing, are right, in few requests."""
     result, totals, _ = solved(
         15, tmp_path / "run.db", mixed(0.2, seed=3, awaited=range(1000, 40_000, 2_500)), keep=10
     )

@@ -14,7 +14,7 @@ REASONS = ("model_context_window_exceeded", "repetition", "network_error", "cont
 
 
 def mostly_broken_off(prompt, temperature, seed, index, limit):
-    """Doubles; two thirds of the answers end early, at a wrong number that is the same each time."""
+    """Doubles numbers; two thirds of the answers end early, at a wrong number that is the same each time."""
     right, chance = 2 * int(prompt.strip(".").split()[1]), Random(seed + index)
     if chance.random() < 2 / 3:
         return Answer(str(right)[:-1] or "1", 20, 2, chance.choice(REASONS))
@@ -22,7 +22,7 @@ def mostly_broken_off(prompt, temperature, seed, index, limit):
 
 
 def test_answers_that_were_broken_off_never_vote(tmp_path):
-    """With two thirds of the samples broken off at the same wrong answer every step is decided rightly."""
+    """With two thirds of the samples cut at the same wrong answer, every step is decided rightly."""
     path = tmp_path / "run.db"
     with serving(models={"m": mostly_broken_off}) as server:
         options = Options(guards=Guards(copies=1.0, probe=False))

@@ -1,4 +1,4 @@
-"""A real llama.cpp server, where there is one: what is charged is what it wrote, and a question too long is parked.
+"""A real llama.cpp server, if there is one: charges equal its counter, and a question too long is parked.
 
 UNERRING_LLAMA_SERVER is the path of a `llama-server`, UNERRING_LLAMA_MODEL that of a chat model in GGUF.
 """
@@ -89,7 +89,7 @@ def run(chain, url, journal, **given):
 
 
 def test_a_run_is_charged_for_every_token_that_the_server_wrote(tmp_path):
-    """Its usage covers one of several samples of a call; the server's own counter says what all of them have."""
+    """The reply's usage covers one of several samples of a call; the server's own counter has all of them."""
     with llama_server() as url:
         run(Counting(), url, tmp_path / "run.db", probe=False)
         counters = urlopen(f"{url}/metrics").read().decode()  # noqa: S310
@@ -103,7 +103,7 @@ def test_a_run_is_charged_for_every_token_that_the_server_wrote(tmp_path):
 
 
 def test_a_question_longer_than_a_slot_is_parked_with_what_the_server_said(tmp_path):
-    """It answers 400 to one question; the steps before it are committed, and the trial calls are no trouble to it."""
+    """The server answers 400 to one question; earlier steps are committed, and the probe calls are accepted."""
     with llama_server() as url, pytest.raises(StepRefused, match="exceeds the available context size"):
         run(Counting(long_at=1), url, tmp_path / "run.db")
     assert len(list(unerring.steps(tmp_path / "run.db"))) >= 1

@@ -26,7 +26,7 @@ LIES = (
 
 @pytest.mark.parametrize("options", ["", ",n=1"])
 def test_no_lie_about_tokens_makes_a_provider_bill_more_than_the_budget(tmp_path, options):
-    """Whatever usage a reply reports, or leaves out, the provider's own bill is within --budget-usd."""
+    """Whatever usage a reply reports or omits, the provider's own bill is within --budget-usd."""
     exceeded = {}
     for lie in LIES:
         with serving(models={"m": noise(p=1.0)}, script=always(lie)) as server:
@@ -52,12 +52,12 @@ def test_no_lie_about_tokens_makes_a_provider_bill_more_than_the_budget(tmp_path
 
 
 def test_a_text_has_a_token_for_eight_characters_at_least():
-    """White space is not counted: runs of it are one token; every text that has something in it is a token."""
+    """White space is not counted, since a run of it is one token; every non-blank text has at least one token."""
     assert [min_tokens(text) for text in ("", "   \n", "a", "a" * 8, "a" * 9, "a b " * 8)] == [0, 0, 1, 1, 2, 2]
 
 
 class Own:
-    """An endpoint of a user's own, whose usage is what the test says."""
+    """An endpoint of a user's own, with the usage that a test gives."""
 
     name, account, paid, compact = "own", "own", True, False
 
@@ -84,8 +84,8 @@ class Kept:
         pass
 
 
-def test_an_endpoint_of_ones_own_is_held_to_its_texts_too():
-    """Whoever made the sampler: fewer tokens than the texts have are charged at its worst, and others left as said."""
+def test_a_users_own_endpoint_is_checked_against_its_texts_too():
+    """Fewer tokens than the texts must have are charged at the worst case, and other counts as reported."""
     settings = Settings(0.1, 50, 0, 0, 0, messages=(Message("system", "x" * 800),))
     wrong = []
     for case, said, charged in [

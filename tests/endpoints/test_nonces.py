@@ -1,4 +1,4 @@
-"""Unique requests: with --nonce no cache has an answer to any, and the line is in the journal."""
+"""Unique requests: with --nonce no cache has an answer to any, and the setting is in the journal."""
 
 import pytest
 from endpoint_runs import POLICY, options
@@ -17,14 +17,14 @@ NONCE = Request(nonce=True)
 
 
 def asked_with(server, journal, request=NONCE, disks=4, **more):
-    """A run on a server, one sample a call, without a trial: only the line is between its votes and a cache."""
+    """A run on a server, one sample a call, without a probe, so that only the nonce defeats a cache."""
     spec = f"openai/m@{server.url},n=1"
     given = {"guards": Guards(probe=False), "policy": POLICY, "speculate": "off", "request": request, **more}
     return unerring.run(Hanoi(disks), spec, journal, seed=4, options=options(spec, **given))
 
 
 def plain(model, prompts=None):
-    """A model that does not see the last line, as one that it asks nothing."""
+    """A model that ignores the last line of a prompt."""
 
     def answer(prompt, *drawn):
         if prompts is not None:
@@ -36,8 +36,8 @@ def plain(model, prompts=None):
 
 @pytest.mark.parametrize("probe", [False, True])
 @pytest.mark.parametrize("name", caching.CACHES)
-def test_no_cache_answers_a_request_with_a_line_of_its_own(tmp_path, name, probe):
-    """Whatever a cache is keyed by and shares: not one copy, neither of a vote nor of a trial."""
+def test_no_cache_answers_a_request_with_a_nonce(tmp_path, name, probe):
+    """For any key of the cache, and with shared replies, there is no copy, neither of a vote nor of a probe."""
     with serving(models={"m": plain(noise(p=0.95, v=0.97))}, cache=getattr(caching, name)) as server:
         result = asked_with(server, tmp_path / "run.db", guards=Guards(probe=probe))
         assert server.ledger.settled().copies == 0
@@ -46,8 +46,8 @@ def test_no_cache_answers_a_request_with_a_line_of_its_own(tmp_path, name, probe
     assert unerring.verify(tmp_path / "run.db").problem is None
 
 
-def test_each_request_ends_with_one_line_of_its_own(tmp_path):
-    """The question stands before it unchanged; no two samples have the same, and another run has others."""
+def test_each_request_ends_with_its_own_nonce(tmp_path):
+    """The question before it is unchanged; no two samples have the same nonce, and another run has others."""
     lines, questions = [], set()
     for seed in range(2):
         prompts = []
@@ -66,8 +66,8 @@ def test_each_request_ends_with_one_line_of_its_own(tmp_path):
     assert expected <= questions
 
 
-def test_no_two_questions_share_a_line_where_steps_are_asked_from_guessed_states(tmp_path):
-    """Half of the guesses are wrong, so that steps are asked from several places: each line stands at one question."""
+def test_questions_from_guessed_states_have_their_own_nonces(tmp_path):
+    """With half of the guesses wrong, steps are asked from several states, and each nonce belongs to one question."""
     prompts = []
     with serving(models={"m": plain(noise(p=0.9), prompts)}) as server:
         asked_with(server, tmp_path / "run.db", speculate="noise/p=0.5", waste=0.9, in_flight=24)
@@ -80,8 +80,8 @@ def test_no_two_questions_share_a_line_where_steps_are_asked_from_guessed_states
     assert [line for line, several in questions.items() if len(several) > 1] == []
 
 
-def test_it_is_on_record_and_goes_on(tmp_path):
-    """A run keeps what it began with: resumed without the option, it asks as before."""
+def test_a_run_keeps_its_nonces(tmp_path):
+    """A run resumed without the option still sends nonces."""
     prompts = []
     with serving(models={"m": plain(noise(p=0.9), prompts)}) as server:
         spec = f"openai/m@{server.url},n=1"
@@ -93,8 +93,8 @@ def test_it_is_on_record_and_goes_on(tmp_path):
     assert (first.model, first.request) == (spec, {"nonce": True})
 
 
-def test_a_run_that_a_cache_stopped_goes_on_with_it(tmp_path):
-    """Asked for on resuming it holds from there on, is an entry of the journal, and no further reply is a copy."""
+def test_a_run_that_a_cache_stopped_continues_with_nonces(tmp_path):
+    """With --nonce on resuming, the journal has the change, and no further reply is a copy."""
     with serving(models={"m": plain(noise(p=0.9))}, cache=caching.MARKED) as server:
         with pytest.raises(VotesCopied, match="`nonce`"):
             asked_with(server, tmp_path / "run.db", Request())
@@ -109,8 +109,8 @@ def test_a_run_that_a_cache_stopped_goes_on_with_it(tmp_path):
     assert unerring.verify(tmp_path / "run.db").problem is None
 
 
-def test_models_that_know_only_their_own_questions_refuse_it(tmp_path):
-    """The embedded models and the noise sampler know no such line: one sentence, and nothing is begun."""
+def test_models_with_fixed_questions_refuse_nonces(tmp_path):
+    """The embedded models and the noise sampler do not know such a line: one sentence, and no journal."""
     with pytest.raises(InputError, match="`nonce`"):
         unerring.run(Hanoi(3), "noise/p=1", tmp_path / "run.db", k=2, options=unerring.Options(request=NONCE))
     assert not (tmp_path / "run.db").exists()

@@ -19,7 +19,7 @@ from unerring.runtime.config import Guards, SystemClock
 
 
 def test_a_chain_of_its_real_answers_is_solved(tmp_path):
-    """Six disks through the endpoint, asked in the compact wording that it knows, come out right."""
+    """Six disks through the endpoint, asked in the compact wording, are solved rightly."""
     with serving(models={"tiny": Embedded("embedded")}) as server:
         spec = f"openai/tiny@{server.url},compact"
         given = {"policy": EMBEDDED_POLICY, "guards": Guards(), "clock": SystemClock(), "speculate": "embedded/draft"}
@@ -31,7 +31,7 @@ def test_a_chain_of_its_real_answers_is_solved(tmp_path):
 
 
 def test_a_pilot_in_batches_measures_what_one_by_one_measures():
-    """A calibration by batches draws the same samples, at half the price, whatever becomes of some of them."""
+    """A calibration by batches draws the same samples at half the price, although some requests fail."""
     found = {}
     troubled = Trials(polls=1, shuffled=True, expired=0.2, doubled=0.1)
     with serving(
@@ -49,8 +49,8 @@ def test_a_pilot_in_batches_measures_what_one_by_one_measures():
 
 
 @pytest.mark.parametrize("same_model", [False, True])
-def test_another_model_under_the_same_name_is_told_and_can_stop_a_run(tmp_path, same_model):
-    """What a provider says has answered is on record; a change is seen within a step, and stops a run on request."""
+def test_another_model_under_the_same_name_is_reported_and_can_stop_a_run(tmp_path, same_model):
+    """The served model is recorded; a change is noticed within a step, and can stop the run."""
     journal = tmp_path / "run.db"
     with serving(models={"m": noise(p=0.99)}, script=since(20, Fault.SWAPPED)) as server:
         spec = f"openai/m@{server.url}"

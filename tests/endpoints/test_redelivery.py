@@ -33,7 +33,7 @@ def replies(journal):
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_no_reply_that_is_sent_again_decides_a_step(tmp_path, n):
-    """At 40 % of replies sent again, received before or not, and 40 % of guesses wrong: all decisions are right."""
+    """With 40 % of replies sent again, received before or not, and 40 % of guesses wrong, all decisions are right."""
     wrong = {}
     for seed, fault in enumerate([Fault.DUPLICATE, Fault.STRAY, Fault.DUPLICATE]):
         journal = tmp_path / f"{seed}.db"
@@ -44,13 +44,13 @@ def test_no_reply_that_is_sent_again_decides_a_step(tmp_path, n):
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_no_reply_of_a_killed_session_decides_a_step_of_the_next(tmp_path, n):
-    """Killed while calls are in flight, and resumed: replies of the dead session come again, and none votes."""
+    """After a kill with calls in flight, replies of the killed session come again, and none votes."""
     assert run(tmp_path / "run.db", n, seed=5, kills=(25, 60)) == []
 
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_a_proxy_that_is_stuck_decides_nothing(tmp_path, n):
-    """From some request on it answers with the last reply for ever: the run stops, and its decisions are right."""
+    """If a proxy answers with the last reply for ever, the run stops, and its decisions are right."""
     for first in (6, 31):
         journal = tmp_path / f"{first}.db"
         with serving(models={"m": noise(p=1.0)}, script=since(first, Fault.DUPLICATE)) as server:
@@ -60,8 +60,8 @@ def test_a_proxy_that_is_stuck_decides_nothing(tmp_path, n):
         assert decided_wrongly(journal) == []
 
 
-def test_all_that_a_stopped_session_received_may_come_again_in_the_next(tmp_path):
-    """After 30 steps every other reply is one of the session before: it is known by its name, and never votes."""
+def test_replies_of_the_session_before_never_vote_in_the_next(tmp_path):
+    """After 30 steps every other reply is one of the session before: it is recognized by its id, and never votes."""
     journal = tmp_path / "run.db"
     with serving(models={"m": noise(p=1.0)}, script=smooth) as server:
         spec = f"openai/m@{server.url}"
@@ -94,7 +94,7 @@ def test_no_reply_to_one_run_of_a_process_votes_in_another(tmp_path):
 
 
 def test_no_reply_to_an_earlier_session_of_a_calibration_votes(tmp_path, monkeypatch):
-    """Gone on with in another process, a calibration knows the replies that its journal has."""
+    """Continued in another process, a calibration knows the reply ids in its journal."""
     path, journal = tmp_path / "cal.json", tmp_path / "cal.json.spend"
     settings = PilotOptions(policy=POLICY, guards=Guards(copies=1.0, probe=False))
     with serving(models={"m": noise(p=1.0)}, script=smooth) as server:
@@ -109,8 +109,8 @@ def test_no_reply_to_an_earlier_session_of_a_calibration_votes(tmp_path, monkeyp
     assert set(again) == {FlagKind.COPY}
 
 
-def test_with_echoes_no_reply_of_another_call_votes_whatever_its_name(tmp_path):
-    """Replies without ids, nine in twenty of them another call's, n = 1: an echo distinguishes all of them."""
+def test_with_echoes_no_reply_of_another_call_votes_whatever_its_id(tmp_path):
+    """Of replies without ids, nine in twenty are another call's, at n = 1: echoes recognize all of them."""
     wrong = {}
     for seed in range(2):
         journal = tmp_path / f"{seed}.db"
@@ -139,7 +139,7 @@ def of_five_hundred(folder, n, seed):
 def test_five_hundred_runs(tmp_path, n):
     """Of 500 runs, a fifth of them killed and resumed three times, none decides a step wrongly.
 
-    The replies that come again were received before in every other run, and may be of given-up calls in the rest. The
+    The replies that come again were received before in every other run, and may be of abandoned calls in the rest. The
     runs mostly wait, and are shared out to a process for each core.
     """
     with ProcessPoolExecutor(mp_context=CHILDREN) as pool:

@@ -1,4 +1,4 @@
-"""A question that the provider refuses is parked for a person to decide, and the others go on."""
+"""A question that the provider refuses is parked for a person to decide, and the others are asked."""
 
 import json
 from random import random
@@ -45,9 +45,11 @@ def run(server, path, chain=None, options=PLAIN):
 
 
 @pytest.mark.parametrize("fault", [Fault.TOO_LONG, Fault.CONTENT_FILTER])
-def test_rows_beside_a_refused_one_are_answered_before_the_run_stops(tmp_path, fault):
-    """Rows 3 and 7 are refused: all others have their votes, each refusal is one call and on record; answers given by
-    a person are checked, and with them the same journal goes on to its end.
+def test_rows_next_to_a_refused_one_are_answered_before_the_run_stops(tmp_path, fault):
+    """All rows but the refused 3 and 7 get their votes before the run stops, and a person's answers continue it.
+
+    Each refusal is one call and on record; the answers are checked, and with them the same journal continues to its
+    end.
     """
     path = tmp_path / "run.db"
     with serving(models={"m": doubling}, script=refusing(fault, 3, 7)) as server:
@@ -75,7 +77,7 @@ def test_rows_beside_a_refused_one_are_answered_before_the_run_stops(tmp_path, f
 
 
 def test_the_command_shows_what_the_provider_said_and_takes_an_answer(tmp_path, capsys):
-    """`review` shows the question, the message and how to decide; `--answer` takes JSON, and nothing else."""
+    """`review` shows the question, the message and how to decide; `--answer` takes JSON only."""
     path = tmp_path / "run.db"
     with serving(models={"m": doubling}, script=refusing(Fault.TOO_LONG, 2)) as server:
         with pytest.raises(StepRefused):
@@ -106,9 +108,10 @@ def test_another_model_may_answer_a_refused_step(tmp_path):
         assert unerring.resume(path, Doubling(3), options=PLAIN).state["value"] == 8
 
 
-def test_a_request_that_is_never_taken_ends_the_run_and_parks_nothing(tmp_path):
-    """The same words, 422 without a telling code: the first call of all is the configuration's; after other steps were
-    answered it is the question's, in the same session or a later one.
+def test_a_request_that_is_never_accepted_ends_the_run_and_parks_nothing(tmp_path):
+    """A 422 without a specific code at the very first call is the configuration's fault, later the question's.
+
+    Later means after other steps were answered, in the same session or a later one.
     """
     first, later, resumed = (tmp_path / f"{name}.db" for name in ("first", "later", "resumed"))
     with serving(models={"m": doubling}, script=since(0, ODD)) as server, pytest.raises(ProviderGone, match="422"):
@@ -128,8 +131,9 @@ def test_a_request_that_is_never_taken_ends_the_run_and_parks_nothing(tmp_path):
 
 
 def test_of_several_models_those_that_answer_decide(tmp_path):
-    """One of three refuses a question: its samples are red flags with its words, and the other two settle the step;
-    where all refuse it the step is parked.
+    """If one of three models refuses a question, its samples are flagged and the other two decide.
+
+    If all refuse it, the step is parked.
     """
     path, parked = tmp_path / "run.db", tmp_path / "parked.db"
     script = where(lambda question: question.model == "a" and "Double 2." in question.prompt, Fault.TOO_LONG)
@@ -147,8 +151,8 @@ def test_of_several_models_those_that_answer_decide(tmp_path):
     assert len(found(parked, Failed)) < 12
 
 
-def test_an_endpoint_that_refuses_the_trial_calls_is_run_all_the_same(tmp_path):
-    """Neither a filter that takes no random letters nor a first question that is refused ends it before it began."""
+def test_an_endpoint_that_refuses_the_probe_calls_is_run_all_the_same(tmp_path):
+    """Neither a filter that refuses random letters nor a refused first question ends a run before it began."""
     filtering = where(lambda question: "Double" not in question.prompt, Fault.CONTENT_FILTER)
     with serving(models={"m": doubling}, script=filtering) as server:
         assert run(server, tmp_path / "run.db", Doubling(3), Options(clock=QuickClock())).state["value"] == 8

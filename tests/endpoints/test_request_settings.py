@@ -1,4 +1,4 @@
-"""Request settings over HTTP: what the user sets is in the body of every request, and in the journal."""
+"""Request settings over HTTP: the user's settings are in the body of every request, and in the journal."""
 
 import json
 
@@ -43,8 +43,8 @@ def bodies(server):
     return [entry.body for entry in server.ledger.chats]
 
 
-def test_the_command_line_sends_what_it_was_given_and_resume_goes_on_with_it(tmp_path, monkeypatch, capsys):
-    """--system, --request, temperatures and the limit are in every request, the trial's too; resume needs none."""
+def test_the_command_line_sends_its_settings_and_resume_keeps_them(tmp_path, monkeypatch, capsys):
+    """--system, --request, temperatures and the limit are in every request, also the probe's; resume needs none."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "system.txt").write_text("Be brief, \u00fc.")
     with serving(bodies=True) as server:
@@ -98,7 +98,7 @@ def test_the_command_line_sends_what_it_was_given_and_resume_goes_on_with_it(tmp
     ],
 )
 def test_settings_that_cannot_be_honoured_are_refused_in_one_line(tmp_path, monkeypatch, capsys, words, named):
-    """A mistyped setting, or one that the model cannot heed, ends with exit code 2 before a journal is made."""
+    """A mistyped setting, or one that the model would ignore, ends with exit code 2 before a journal is made."""
     monkeypatch.chdir(tmp_path)
     assert command_line(["run", "hanoi", "--set", "disks=2", "--k", "2", "--model", "noise/p=0.9", *words]) == 2
     error = capsys.readouterr().err
@@ -108,7 +108,7 @@ def test_settings_that_cannot_be_honoured_are_refused_in_one_line(tmp_path, monk
 
 
 def test_messages_and_stop_strings_of_a_question_are_sent():
-    """A chain's system message, examples and stop strings stand in each request, behind the run's own system text."""
+    """A chain's system message, examples and stop strings are in each request, after the run's own system text."""
     with serving(bodies=True, models={"m": doubled}) as server:
         options = Options(request=Request(system="Be brief."), guards=unerring.Guards(probe=False))
         result = unerring.run(Taught(2), f"openai/m@{server.url}", k=2, options=options)
@@ -123,8 +123,8 @@ def test_messages_and_stop_strings_of_a_question_are_sent():
         ]
 
 
-def test_a_function_is_given_all_that_is_asked():
-    """A model of one's own gets messages, stop strings and further fields in its settings."""
+def test_a_function_gets_all_settings():
+    """A user's model gets messages, stop strings and extra fields in its settings."""
     seen = []
 
     def model(prompt, settings):
@@ -136,7 +136,7 @@ def test_a_function_is_given_all_that_is_asked():
 
 
 def test_a_function_of_the_prompt_alone_is_not_asked_half_a_question(tmp_path):
-    """Where the question or the run has messages or fields, a model that would ignore them is refused in one line."""
+    """If the question or the run has messages or fields, a model that would ignore them is refused in one line."""
     with pytest.raises(InputError, match="takes the prompt alone"):
         unerring.run(Taught(1), lambda prompt: "2", k=1)
     with pytest.raises(InputError, match="takes no system message"):
@@ -145,7 +145,7 @@ def test_a_function_of_the_prompt_alone_is_not_asked_half_a_question(tmp_path):
 
 
 def test_the_worst_case_counts_all_that_is_sent():
-    """System message, examples and further fields are read and billed as the prompt is: budgets count them."""
+    """System message, examples and extra fields are billed like the prompt, so budgets count them."""
     sampler = OpenAISampler("openai/m@http://127.0.0.1:9/v1", {})
     plain = Settings(0.1, 64, 0, 0, 0)
     worst = sampler.worst("q", plain, 1).input_tokens
@@ -154,7 +154,7 @@ def test_the_worst_case_counts_all_that_is_sent():
 
 
 def test_a_resumed_run_keeps_its_request(tmp_path):
-    """Other request settings given on resuming are refused in one line, the same ones accepted."""
+    """Other request settings given on resuming are refused in one line, and the same ones accepted."""
     path = tmp_path / "run.db"
     request = Request(temperature=0.3, system="Be brief.")
     with pytest.raises(StepLimit):
@@ -166,7 +166,7 @@ def test_a_resumed_run_keeps_its_request(tmp_path):
 
 
 def test_a_calibration_is_of_its_request(tmp_path):
-    """A pilot asks with its request settings and keeps them; a run that is asked otherwise is not planned from it."""
+    """A pilot asks with its request settings and keeps them; a run with others is not planned from it."""
     with serving(bodies=True) as server:
         model = f"openai/noise@{server.url}"
         request = Request(temperature=1.0, max_output_tokens=300, system="Be brief.", extra=EXTRA)
@@ -195,7 +195,7 @@ def test_a_request_is_a_request():
 
 
 def test_no_flagged_sample_is_asked_again_in_the_same_request():
-    """At temperature 0 and without seeds a flagged request would be flagged again: it is raised, in pilots too."""
+    """A flagged request at temperature 0 without seeds is repeated at a higher temperature, in pilots too."""
 
     def cold(prompt, temperature, seed, index, limit):
         return doubled(prompt, temperature, seed, index, limit) if temperature else Answer("eh", 20, 1)

@@ -19,7 +19,7 @@ UNPROBED = {"guards": Guards(probe=False), "speculate": "off"}
 
 
 def asked(prompts, model):
-    """A model that notes whether it is asked for an echo, and for an answer that no cache has."""
+    """A model that notes whether it is asked for an echo, and for a unique request."""
 
     def answered(prompt, *drawn):
         question, nonce, word = LINES.fullmatch(prompt).groups()
@@ -30,14 +30,14 @@ def asked(prompts, model):
 
 
 def begun(server, path, steps, **given):
-    """A run of which so many steps are decided."""
+    """A run with so many decided steps."""
     options = Options(max_steps=steps, request=Request(temperature=1.0), **UNPROBED, **given)
     with pytest.raises(StepLimit):
         unerring.run(CHAIN, f"openai/m@{server.url}", path, k=2, options=options)
 
 
 def resumed(path, steps=None, **given):
-    """The same run, gone on with to its end, or by so many steps."""
+    """The same run, continued to its end or by so many steps."""
     options = Options(max_steps=steps, **UNPROBED, **given)
     if steps is None:
         return unerring.resume(path, options=options)
@@ -47,7 +47,7 @@ def resumed(path, steps=None, **given):
 
 
 def test_echoes_and_nonces_are_turned_on_and_off_on_resuming(tmp_path):
-    """They hold from there on, also in a session that says nothing of them; each change is in the journal once."""
+    """They hold from there on, also in later sessions; each change is in the journal once."""
     path, prompts = tmp_path / "run.db", []
     with serving(models={"m": asked(prompts, echoing(noise(p=1.0)))}) as server:
         begun(server, path, 2)
@@ -70,8 +70,8 @@ def test_echoes_and_nonces_are_turned_on_and_off_on_resuming(tmp_path):
     assert unerring.verify(path).problem is None
 
 
-def test_an_open_step_goes_on_when_echoes_are_turned_on(tmp_path):
-    """Its samples of before stay votes: an echo is no part of the question."""
+def test_an_open_step_continues_when_echoes_are_turned_on(tmp_path):
+    """Its earlier samples still vote, since an echo is no part of the question."""
     path = tmp_path / "run.db"
     with serving(models={"m": echoing(noise(p=0.8))}) as server:
         options = Options(vote_cap=5, **UNPROBED)
@@ -83,8 +83,8 @@ def test_an_open_step_goes_on_when_echoes_are_turned_on(tmp_path):
     assert unerring.report(path)["set_aside"] == 0
 
 
-def test_a_model_that_knows_no_such_line_refuses_it_on_resuming_too(tmp_path):
-    """The noise sampler answers its own questions alone: one sentence, and the journal stays as it was."""
+def test_a_model_with_fixed_questions_refuses_nonces_on_resuming_too(tmp_path):
+    """The noise sampler gets one sentence, and the journal is unchanged."""
     path = tmp_path / "run.db"
     with pytest.raises(StepLimit):
         unerring.run(CHAIN, "noise/p=1", path, k=2, options=Options(max_steps=2))
@@ -97,7 +97,7 @@ def test_a_model_that_knows_no_such_line_refuses_it_on_resuming_too(tmp_path):
 
 @pytest.fixture
 def earlier(tmp_path, monkeypatch):
-    """A function that begins a run as versions did that had no least number of replies."""
+    """A function that begins a run like versions without a least number of replies."""
 
     def began(server):
         with monkeypatch.context() as patch:
@@ -110,7 +110,7 @@ def earlier(tmp_path, monkeypatch):
 
 
 class Noticing:
-    """An observer that keeps what a run has to say."""
+    """An observer that keeps a run's notices."""
 
     def __init__(self):
         self.lines = []
@@ -131,8 +131,8 @@ def replies_of(path):
     return counts
 
 
-def test_a_journal_from_before_two_replies_were_the_rule_says_so_and_takes_them_from_there_on(tmp_path, earlier):
-    """Resumed, or run again by the same call, it goes on as it began, with one line; raised, that is said no more."""
+def test_an_old_journal_keeps_one_reply_until_two_are_asked_for(tmp_path, earlier):
+    """Resumed, or run again by the same call, it keeps one reply, with a notice, until min_replies is raised."""
     with serving(models={"m": noise(p=1.0)}) as server:
         path, seen = earlier(server), Noticing()
         resumed(path, 2, observer=seen)
@@ -150,15 +150,15 @@ def test_a_journal_from_before_two_replies_were_the_rule_says_so_and_takes_them_
 
 
 def test_the_least_number_of_replies_is_never_lowered(tmp_path):
-    """A run that asks for two goes on with two: less is refused in a line."""
+    """A run that asks for two continues with two; less is refused in one line."""
     with serving(models={"m": noise(p=1.0)}) as server:
         begun(server, tmp_path / "run.db", 2)
         with pytest.raises(InputError, match="min_replies can only be raised on resuming: it is 2"):
             resumed(tmp_path / "run.db", min_replies=1)
 
 
-def test_one_reply_that_was_asked_for_is_not_spoken_of(tmp_path):
-    """A run that began with min_replies 1 by its user's choice goes on without a line about it."""
+def test_a_chosen_min_replies_of_1_has_no_notice(tmp_path):
+    """A run begun with min_replies 1 by its user continues without a notice."""
     seen = Noticing()
     with serving(models={"m": noise(p=1.0)}) as server:
         begun(server, tmp_path / "run.db", 2, min_replies=1)

@@ -13,7 +13,7 @@ PIECE = "4f1e9b2c7d8a6053"  # what is left of it where a person shortens it
 
 
 def unerring(folder, *words):
-    """The command line in a process of its own, at its most verbose; what it said, and how it ended."""
+    """The command line in a process of its own, with its most verbose output and its exit code."""
     code = (
         "import logging, sys; logging.basicConfig(level=logging.DEBUG); "
         "from unerring.cli.main import command_line; sys.exit(command_line(sys.argv[1:]))"
@@ -46,7 +46,7 @@ def on_disk(folder):
     ids=["answers and failures", "key echoed in a refusal", "key echoed in failures"],
 )
 def test_the_key_is_nowhere(tmp_path, arguments, code):
-    """Neither journal nor report nor any line of the most verbose run has it, where a server sends it back too."""
+    """Neither journal nor report nor any line of the most verbose run has it, even if a server repeats it."""
     journal = tmp_path / "run.db"
     with running("--model", "m=noise:p=0.99,v=0.97", *arguments) as server:
         run = ("run", "hanoi", "--set", "disks=4", "--k", 2, "--model", f"openai/m@{server.url},timeout=1")
@@ -69,7 +69,7 @@ def test_the_key_is_nowhere(tmp_path, arguments, code):
     ],
 )
 def test_a_key_in_an_address_is_refused(tmp_path, model):
-    """An address with a key in it would get into the journal: it is refused, in one line that does not show it."""
+    """An address with a key in it would get into the journal, so it is refused in one line that does not show it."""
     ended, said = unerring(tmp_path, "run", "hanoi", "--set", "disks=3", "--k", 2, "--model", model)
     assert ended == 2
     assert "unerring: " in said

@@ -1,4 +1,4 @@
-"""Three models behind endpoints, one of them wrong on four steps of five every time: weighed votes decide rightly."""
+"""Three models behind endpoints, one of them always wrong on four steps of five: weighed votes decide rightly."""
 
 import pytest
 from endpoint_runs import PRICE, QuickClock
@@ -14,7 +14,7 @@ from unerring.api.planning import Target
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_voter_that_is_mostly_wrong_cannot_sink_two_good_ones(tmp_path):
+def test_a_voter_that_is_mostly_wrong_cannot_outweigh_two_good_ones(tmp_path):
     """Calibrated and weighed, voters of 21 %, 99 % and 99 % solve it without an error; the first weighs nothing."""
     disks = 12
     models = {"bad": stubborn(r=0.21), "good": noise(p=0.99), "better": noise(p=0.99, v=0.95)}

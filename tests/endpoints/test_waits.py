@@ -27,13 +27,13 @@ def run(server):
 
 @pytest.mark.parametrize("unit", [1, 1000])
 def test_a_time_since_1970_is_no_number_of_seconds(unit):
-    """Retry-After as a moment that has come, in seconds or milliseconds: the run goes on, and does not stop."""
+    """If Retry-After is a past moment, in seconds or milliseconds since 1970, the run continues without a wait."""
     with serving(models={"m": doubled}, script=listed(rate_limited(f"{time.time() * unit:.0f}"))) as server:
         assert run(server).state["value"] == 4
 
 
 def test_a_wait_beyond_all_patience_says_which_header_was_read_and_how():
-    """The run stops at once, resumable, and quotes the header as it stood and as it was read."""
+    """The run stops at once, resumable, and quotes the header and what it was read as."""
     asked = rate_limited(f"{time.time() + 7200:.0f}")
     with serving(models={"m": doubled}, script=always(asked)) as server:
         with pytest.raises(ProviderGone) as stopped:
