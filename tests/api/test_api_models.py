@@ -31,14 +31,14 @@ def test_an_object_that_can_be_called_can_be_the_model():
 
 
 def test_a_whole_sample_keeps_its_usage_and_its_voter():
-    """What a function's Sample says of tokens and voter is in the report."""
+    """Tokens and voter of a function's Sample are in the report."""
     result = unerring.run(Doubling(), lambda p, s: Sample(double(p, s), Usage(3, 1), voter="me"), k=2)
     assert result.report["tokens"] == {"input": 24, "output": 8}
     assert result.report["voters"] == [{"name": "me", "votes": 8, "flags": 0, "dissents": 0, "dissent": 0.0}]
 
 
 def test_the_calls_of_a_round_are_made_at_once():
-    """A plain function that waits for its neighbours is not waited for one call at a time."""
+    """The calls of a blocking function are made in parallel."""
     together = threading.Barrier(3, timeout=30)
 
     def model(prompt, settings):
@@ -49,7 +49,7 @@ def test_the_calls_of_a_round_are_made_at_once():
 
 
 def test_the_calls_of_a_large_round_are_made_at_once():
-    """The same for a margin of twelve, on a machine with few processors: calls wait for a model, not for a core."""
+    """The same for a margin of twelve on a machine with few processors: calls wait for a model, not for a core."""
     together = threading.Barrier(12, timeout=5)
 
     def model(prompt, settings):
@@ -60,7 +60,7 @@ def test_the_calls_of_a_large_round_are_made_at_once():
 
 
 def test_each_call_of_a_function_names_one_sample():
-    """Settings tell a function which sample it makes, and give each a seed of its own."""
+    """Settings name the sample that a function makes, and give each a seed of its own."""
     seen = []
 
     async def model(prompt, settings):
@@ -73,7 +73,7 @@ def test_each_call_of_a_function_names_one_sample():
 
 
 def test_a_busy_model_is_waited_for():
-    """A function that raises ProviderBusy is called again after the time it asks for; nothing else comes of it."""
+    """A function that raises ProviderBusy is called again after the time it asks for, without other effects."""
     clock, calls = FakeClock(), []
 
     async def model(prompt, settings):
@@ -90,7 +90,7 @@ def test_a_busy_model_is_waited_for():
 
 
 def test_a_reply_is_kept_though_a_later_one_of_its_round_failed():
-    """What was received is journaled: a busy neighbour does not make the run pay for the same sample twice."""
+    """A received sample is journaled, so the run does not pay for it again after a sibling's failure."""
     calls = []
 
     async def model(prompt, settings):
@@ -104,7 +104,7 @@ def test_a_reply_is_kept_though_a_later_one_of_its_round_failed():
 
 
 def test_a_model_that_is_down_stops_the_run():
-    """ProviderDown from a function ends in ProviderGone, with the reason, and the run can go on later."""
+    """ProviderDown from a function ends in ProviderGone with the reason, and the run can be resumed."""
 
     def model(prompt, settings):
         raise ProviderDown("no such deployment")
@@ -114,8 +114,8 @@ def test_a_model_that_is_down_stops_the_run():
 
 
 @pytest.mark.parametrize("answer", [None, 2, b"2"])
-def test_a_function_that_returns_no_text_is_told_so(answer):
-    """The message for a model that returns something else names the function and what it may return."""
+def test_a_function_that_returns_no_text_is_an_error(answer):
+    """The message names the function and what it may return."""
 
     def careless(prompt, settings):
         return answer
@@ -128,7 +128,7 @@ def test_a_function_that_returns_no_text_is_told_so(answer):
 
 
 def test_votes_rotate_over_several_models():
-    """Sample i of a step is drawn from model i modulo their number; one that is stubbornly wrong is outvoted."""
+    """Sample i of a step is drawn from model i modulo their number; one that is always wrong is outvoted."""
     asked = {"one": [], "two": [], "stubborn": []}
 
     def model(name, answer):
@@ -146,7 +146,7 @@ def test_votes_rotate_over_several_models():
 
 
 def test_a_rotation_with_a_member_that_returns_nothing_waits_for_it():
-    """One member's empty reply is a passing failure of the provider, as it is of a sampler alone."""
+    """One member's empty reply is a transient failure, like that of a single sampler."""
 
     class Reluctant(ScriptedSampler):
         async def sample(self, prompt, settings, n):
@@ -159,7 +159,7 @@ def test_a_rotation_with_a_member_that_returns_nothing_waits_for_it():
 
 
 def test_a_sampler_made_for_a_run_is_closed_however_the_run_ends(monkeypatch):
-    """What a run made from a specification lets go of what it holds at the end, and after an error."""
+    """A sampler made from a specification is closed at the end of the run, and after an error."""
     closed = []
     monkeypatch.setattr(NoisySampler, "close", lambda self: closed.append(self.name), raising=False)
     unerring.run(HANOI, "noise/p=0.9", k=2)
@@ -168,8 +168,8 @@ def test_a_sampler_made_for_a_run_is_closed_however_the_run_ends(monkeypatch):
     assert len(closed) == 2
 
 
-def test_a_sampler_of_ones_own_can_be_used_for_another_run():
-    """Who makes a sampler closes it: one that was passed in, alone or in a list, is still open after a run."""
+def test_a_users_sampler_can_be_used_for_another_run():
+    """A sampler that was passed in, alone or in a list, is still open after a run."""
     closed = []
 
     class Closing(ScriptedSampler):
@@ -183,8 +183,7 @@ def test_a_sampler_of_ones_own_can_be_used_for_another_run():
 
 
 def test_models_of_different_wordings_take_turns_or_are_refused_at_once(tmp_path):
-    """A model that wants compact prompts beside one that wants whole ones either works or is an InputError before
-    anything is journaled."""
+    """A model with compact prompts next to one with whole ones works, or is refused before anything is journaled."""
     path, chain = tmp_path / "run.db", unerring.Hanoi(disks=2)
 
     def whole(prompt, settings):
@@ -199,15 +198,15 @@ def test_models_of_different_wordings_take_turns_or_are_refused_at_once(tmp_path
 
 
 @pytest.mark.parametrize("model", ["gpt-5", "embedded/z", "noise/p=x", "noise/q=1", "noise/p=2", "", [], 7, None])
-def test_a_model_that_is_none_is_refused(model, tmp_path):
+def test_an_unknown_model_is_refused(model, tmp_path):
     """An unknown model is an InputError, before a journal is made."""
     with pytest.raises(InputError):
         unerring.run(HANOI, model, tmp_path / "run.db", k=2)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_sampler_that_lacks_something_is_told_what():
-    """An object with a method sample, and without the rest of a sampler, is an InputError that names what lacks."""
+def test_an_incomplete_sampler_is_refused_with_what_it_lacks():
+    """An object with only a method `sample` is an InputError that names the missing parts."""
 
     class Bare:
         async def sample(self, prompt, settings, n):
@@ -217,7 +216,7 @@ def test_a_sampler_that_lacks_something_is_told_what():
         unerring.run(Doubling(), Bare(), k=2)
 
 
-def test_a_sampler_in_the_place_of_its_object_is_refused():
-    """A sampler's class, not an object of it, is an InputError."""
+def test_a_samplers_class_is_refused():
+    """A sampler's class in place of its object is an InputError."""
     with pytest.raises(InputError, match="model"):
         unerring.run(Doubling(), ScriptedSampler, k=2)

@@ -21,12 +21,12 @@ from unerring.testing import NoisySampler, ScriptedSampler
 
 
 def copied(value):
-    """What another process gets."""
+    """The object after pickling, as another process gets it."""
     return pickle.loads(pickle.dumps(value))  # noqa: S301  (our own)
 
 
 def test_steps_have_values_and_texts_in_full(tmp_path):
-    """A step's choice is a value, and each sample has its own text and choice, repeated ones too."""
+    """A step's choice is a value, and each sample has its own text and choice, also repeated ones."""
     path = tmp_path / "run.db"
     script = {0: ["eh", "2", "3", "2", "2"], 1: [Sample("4", voter="two"), "4"]}
     unerring.run(Doubling(2), ScriptedSampler(script), path, k=2)
@@ -58,7 +58,7 @@ def test_steps_are_read_one_at_a_time(tmp_path, monkeypatch):
 
 
 def test_an_undecided_step_is_named_by_its_error(tmp_path):
-    """`StepUndecided` has the step's number and tally, `Stopped` the journal; without a journal that is None."""
+    """`StepUndecided` has the step's number and tally, `Stopped` the journal, or None without one."""
     policy = Policy(AheadBy(2), vote_cap=4)
     script = {0: ["2", "2"], 1: ["4", "5", "4", "5"]}
     found = []
@@ -73,7 +73,7 @@ def test_an_undecided_step_is_named_by_its_error(tmp_path):
 
 
 def test_errors_go_through_pickle_with_all_they_say():
-    """Each error of the tree comes back from another process as it was: its type, message and attributes."""
+    """Each error of the tree keeps its type, message and attributes through pickle."""
     made = [kind("what happened") for kind in vars(errors).values() if _raisable(kind)]
     made += [errors.StepUndecided("step 3", 3, (2, 2)), errors.ProviderBusy("later", 5.0, tokens=(1, 2))]
     made += [errors.JournalDamaged("cut", 7, 9)]
@@ -87,7 +87,7 @@ def _raisable(kind):
 
 
 class Counting:
-    """A sampler that notes how many samples were in flight at once."""
+    """A sampler that records the most samples in flight at once."""
 
     name, paid, compact = "counting", False, False
 
@@ -104,15 +104,18 @@ class Counting:
 
 @pytest.mark.parametrize("speculate", ["off", "leader"])
 def test_no_more_samples_are_in_flight_than_allowed(speculate):
-    """`in_flight` holds for one step after the other as well, where a step wants more samples than that."""
+    """`in_flight` holds without speculation too, if a step needs more samples than that."""
     sampler = Counting()
     result = unerring.run(Doubling(3), sampler, k=5, options=Options(speculate=speculate, in_flight=2))
     assert result.steps == 3
     assert sampler.most <= 2
 
 
-def test_the_collectors_pace_is_the_callers_after_runs_that_overlap():
-    """Two runs in threads, of which the first to begin ends first: slow between, and then as it was."""
+def test_collector_thresholds_are_restored_after_overlapping_runs():
+    """Of two runs in threads the first to begin ends first.
+
+    Thresholds are raised meanwhile, and restored after both.
+    """
     before = gc.get_threshold()
     inside, leave = threading.Barrier(3, timeout=30), [threading.Event(), threading.Event()]
 
@@ -159,7 +162,7 @@ class Terminal(io.StringIO):
     ],
 )
 def test_a_run_in_a_terminal_shows_its_progress(monkeypatch, stream, given, shown):
-    """A line with the step, gone at the end; switched by `progress`, and left to an observer that is given."""
+    """A line shows the step and is gone at the end; `progress` switches it, and a given observer replaces it."""
     seen = []
     observer = SimpleNamespace(decided=lambda decided, state: seen.append(decided.step))
     options = Options(**given | ({"observer": observer} if "observer" in given else {}))
@@ -167,16 +170,16 @@ def test_a_run_in_a_terminal_shows_its_progress(monkeypatch, stream, given, show
     monkeypatch.setattr(terminal, "REFRESH_SECONDS", 0.0)
     monkeypatch.setattr(terminal, "LOG_SECONDS", 0.0)
     unerring.run(Doubling(3), ScriptedSampler({0: ["2"], 1: ["4"], 2: ["8"]}), k=1, options=options)
-    told = sys.stderr.getvalue()
-    assert ("step 2" in told) is shown
+    output = sys.stderr.getvalue()
+    assert ("step 2" in output) is shown
     assert seen == ([0, 1, 2] if "observer" in given else [])
     if shown and stream is Terminal:
-        assert "\x1b[?25h" in told
-        assert told.endswith("\x1b[2K")
+        assert "\x1b[?25h" in output
+        assert output.endswith("\x1b[2K")
 
 
-def test_a_run_on_ones_own_loop_shows_nothing_unasked(monkeypatch):
-    """Several runs may run there at the same time, which would write over each other's lines."""
+def test_a_run_on_the_users_loop_shows_no_progress_by_default(monkeypatch):
+    """Several runs on one loop would overwrite each other's lines."""
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setattr(terminal, "REFRESH_SECONDS", 0.0)
     asyncio.run(unerring.arun(Doubling(1), ScriptedSampler(["2"]), k=1))

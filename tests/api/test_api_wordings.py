@@ -20,7 +20,7 @@ NAMES = ("sim", f"sim{WORDING_SEPARATOR}2", f"sim{WORDING_SEPARATOR}3")
 
 
 class Reworded:
-    """A chain that can be entered anywhere and knows what is right; `wordings` are how its steps are asked."""
+    """A chain that can start anywhere and knows the truth; `wordings` is the number of its wordings."""
 
     wordings = ("Is it {}?", "What of {}, please?", "Tell me of {}.")
 
@@ -53,7 +53,7 @@ class Reworded:
 
 
 class Sim(NoisySampler):
-    """A model that is misled by the second wording now and then, and hardly ever by the others."""
+    """A model that is often wrong in the second wording, and hardly ever in the others."""
 
     def __init__(self, name="sim", p=(0.999, 0.9, 0.999)):
         chances = dict(zip(("Is", "What", "Tell"), p, strict=True))
@@ -76,7 +76,7 @@ class Sim(NoisySampler):
 
 
 def test_each_wording_is_a_voter_of_its_own_in_the_report():
-    """Votes, flags and dissents are counted by wording: the one that misleads is seen to."""
+    """Votes, flags and dissents are counted by wording, which shows the misleading one."""
     result = unerring.run(Reworded(300), Sim(), k=3)
     voters = {voter["name"]: voter for voter in result.report["voters"]}
     assert tuple(sorted(voters)) == NAMES
@@ -86,7 +86,7 @@ def test_each_wording_is_a_voter_of_its_own_in_the_report():
 
 
 def test_several_models_meet_every_wording_by_turns():
-    """Each pair of a model and a wording is a voter, and all vote equally often where nobody dissents."""
+    """Each pair of a model and a wording is a voter, and all vote equally often without dissent."""
     sure = (1.0, 1.0, 1.0)
     result = unerring.run(Reworded(10), [Sim("one", sure), Sim("two", sure)], k=6)
     assert {voter["name"]: voter["votes"] for voter in result.report["voters"]} == dict.fromkeys(
@@ -101,7 +101,7 @@ def measured():
 
 
 def test_a_pilot_measures_each_wording_by_itself(measured):
-    """Of a model that is asked in three wordings there are three voters, each with its own p."""
+    """A model that is asked in three wordings is three voters, each with its own p."""
     assert tuple(voter.name for voter in measured.voters) == NAMES
     assert [voter.votes for voter in measured.voters] == [measured.steps] * 3
     shares = [voter.wrong / voter.votes for voter in measured.voters]
@@ -110,7 +110,7 @@ def test_a_pilot_measures_each_wording_by_itself(measured):
 
 
 def test_a_run_is_planned_from_a_pilot_of_its_wordings(measured):
-    """Both rules take it: k hears each wording once at least, and weights are by voter, so by wording."""
+    """Both rules use it: k asks in each wording at least once, and weights are by voter, so by wording."""
     (counted,) = plan([measured], 1000, 0.9, "ahead-by")
     assert counted.races.rule.k >= 3
     policy, _ = planned_policy(Reworded(), Sim(), Target(0.9, "ahead-by", measured))
@@ -120,7 +120,7 @@ def test_a_run_is_planned_from_a_pilot_of_its_wordings(measured):
 
 
 def test_weights_are_by_wording():
-    """Under log-odds a run in three wordings is weighed by what was measured of each."""
+    """Under log-odds a run in three wordings has the weights measured of each."""
     long = calibrate(Reworded(8000), Sim(p=(0.99, 0.8, 0.99)), 60_000)
     target = Target(0.9, "log-odds", long)
     policy, _ = planned_policy(Reworded(300), Sim(p=(0.99, 0.8, 0.99)), target)
@@ -135,7 +135,7 @@ def test_weights_are_by_wording():
 @pytest.mark.parametrize("rule", ["ahead-by", "log-odds"])
 @pytest.mark.parametrize("wordings", [1, 2])
 def test_a_pilot_of_other_wordings_is_refused(measured, rule, wordings, tmp_path):
-    """What was measured of three wordings does not say what one or two of them come to; nothing is begun."""
+    """A pilot of three wordings does not measure one or two of them; no run is begun."""
     options = Options(target=Target(0.9, rule, measured))
     with pytest.raises(InputError, match=f"asked in 3 wordings, and here it is asked in {wordings}: calibrate it so"):
         unerring.run(Reworded(100, wordings), Sim(), tmp_path / "run.db", options=options)
@@ -143,14 +143,14 @@ def test_a_pilot_of_other_wordings_is_refused(measured, rule, wordings, tmp_path
 
 
 def test_a_pilot_of_one_wording_is_refused_for_several():
-    """The other way round, too."""
+    """A pilot of one wording does not measure several."""
     plain = calibrate(Reworded(1000, 1), Sim(), 1000)
     with pytest.raises(InputError, match="asked in 1 wording, and here it is asked in 3"):
         planned_policy(Reworded(), Sim(), Target(0.9, "ahead-by", plain))
 
 
-def test_a_pilot_goes_on_in_its_own_wordings_only(tmp_path):
-    """A calibration that was begun in three wordings is not gone on with in two."""
+def test_a_pilot_continues_in_its_own_wordings_only(tmp_path):
+    """A calibration begun in three wordings is not continued in two."""
     path = tmp_path / "cal.json"
     calibrate(Reworded(), Sim(), 500, path)
     with pytest.raises(InputError, match="in other wordings"):
@@ -158,7 +158,7 @@ def test_a_pilot_goes_on_in_its_own_wordings_only(tmp_path):
 
 
 def test_models_of_different_numbers_of_wordings_are_not_measured_in_turns():
-    """One that knows compact prompts only is asked in one wording: beside one asked in three, there is no turn."""
+    """A model with compact prompts has one wording, and does not take turns with one that is asked in three."""
 
     class Compact(Reworded):
         def subtask(self, state):
@@ -176,7 +176,7 @@ def test_models_of_different_numbers_of_wordings_are_not_measured_in_turns():
 
 
 def either(answers):
-    """A model whose sample number i gives answer i modulo their count."""
+    """A model whose sample number i has answer i modulo their number."""
 
     def model(prompt, settings):
         return Sample(answers[settings.slot % len(answers)], voter="torn")
@@ -185,7 +185,7 @@ def either(answers):
 
 
 def test_a_hard_step_goes_to_another_model(tmp_path):
-    """After the rounds that were asked for, `escalate` answers; the journal names it, and its votes are kept apart."""
+    """After the given rounds `escalate` answers; the journal names it, and its votes are counted separately."""
     path = tmp_path / "run.db"
     asked = []
 
@@ -206,8 +206,8 @@ def test_a_hard_step_goes_to_another_model(tmp_path):
     assert {voter["name"]: voter["votes"] for voter in result.report["voters"]} == {"torn": 10, "better": 2}
 
 
-def test_a_step_that_nobody_settles_is_parked(tmp_path):
-    """Where the other model is of two minds as well, the run stops at the cap, with all votes kept."""
+def test_a_step_that_no_model_settles_is_parked(tmp_path):
+    """If the other model does not decide it either, the run stops at the cap, with all votes kept."""
     path = tmp_path / "run.db"
     options = Options(policy=Policy(AheadBy(2), vote_cap=8), escalate=either("23"), escalate_after=2)
     with pytest.raises(StepUndecided, match="step 0 is undecided after 8 votes"):
@@ -216,7 +216,7 @@ def test_a_step_that_nobody_settles_is_parked(tmp_path):
 
 
 def test_a_specification_may_have_its_reserve_in_it(tmp_path):
-    """`a > b` is a with b in reserve, as the journal writes it: what a run is resumed with."""
+    """`a > b` is a with b in reserve, as the journal has it for resuming."""
     path, chain = tmp_path / "run.db", Hanoi(disks=3)
     result = unerring.run(chain, "noise/v=0 > noise/p=1", path, k=2, options=Options(escalate_after=1))
     assert result.report["model"] == "noise/p=0.99,v=0.0,c=0.0 > noise/p=1.0,v=1.0,c=0.0"
@@ -225,29 +225,29 @@ def test_a_specification_may_have_its_reserve_in_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("model", "escalate", "told"),
+    ("model", "escalate", "message"),
     [
         ("noise/p=0.9 > noise/p=1", "noise/p=1", "leave one of the two out"),
         ("noise/p=0.9", "noise/p=0.9 > noise/p=1", "names a model that escalates further"),
         ("noise/p=0.9", "gpt-5", "no model is called"),
     ],
 )
-def test_a_reserve_that_cannot_be_is_refused(tmp_path, model, escalate, told):
-    """Two reserves, a reserve of a reserve, and a model that is none: before a journal is made."""
-    with pytest.raises(InputError, match=told):
+def test_an_impossible_reserve_is_refused(tmp_path, model, escalate, message):
+    """Two reserves, a reserve of a reserve and an unknown model are refused before a journal is made."""
+    with pytest.raises(InputError, match=message):
         unerring.run(Hanoi(3), model, tmp_path / "run.db", k=2, options=Options(escalate=escalate))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("rounds", [0, -1, 1.5, None, "2"])
-def test_a_number_of_rounds_that_cannot_be_is_refused(rounds):
-    """Rounds are counted, from 1."""
+def test_an_impossible_number_of_rounds_is_refused(rounds):
+    """Rounds are whole numbers from 1."""
     with pytest.raises(InputError, match="escalate_after must be a whole number, at least 1; got"):
         unerring.run(Doubling(), double, k=2, options=Options(escalate=double, escalate_after=rounds))
 
 
 def test_a_reserve_whose_votes_would_weigh_nothing_is_refused(tmp_path):
-    """Where votes are weighed a reserve that was not measured could settle nothing: refused without a journal."""
+    """If votes are weighed, a reserve that was not measured could decide nothing, and is refused without a journal."""
     weights = Weights((), (("scripted", VoterWeights((3000,), 3000)),))
     options = Options(policy=Policy(LogOdds(5.0, weights)), escalate="noise/p=1")
     chain = Hanoi(3)

@@ -1,4 +1,4 @@
-"""Arguments of a wrong type: an `InputError` names the argument and how it is written."""
+"""Arguments of a wrong type are an `InputError` that names the argument and shows how it is written."""
 
 import asyncio
 
@@ -55,7 +55,7 @@ WRONG = {
 
 
 def test_a_wrong_type_is_refused_in_the_words_of_python():
-    """Options, journal, chain and model: the message names the argument, how it is written, and what was given."""
+    """For options, journal, chain and model the message has the argument, its form, and the given value."""
     said = {}
     for expected, call in WRONG.items():
         with pytest.raises(InputError) as caught:
@@ -66,7 +66,7 @@ def test_a_wrong_type_is_refused_in_the_words_of_python():
 
 
 def test_a_class_whose_objects_are_called_is_no_model_by_its_name(tmp_path, monkeypatch):
-    """On the command line an object is named; the message says how one is made and named."""
+    """On the command line a model is an object; the message says how one is made and named."""
     (tmp_path / "callers.py").write_text("class Caller:\n    def __call__(self, prompt):\n        return prompt\n")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"such as model = Caller\(\), and name that: callers:model"):

@@ -37,16 +37,16 @@ class Rights(ScriptedSampler):
 
 
 @pytest.mark.parametrize("samples", [0, -1, 1.5, "5", True, None])
-def test_a_number_of_samples_that_is_none_is_refused(samples):
-    """Samples are a whole number from 1 up; nothing is asked before that is clear."""
+def test_an_invalid_number_of_samples_is_refused(samples):
+    """Samples are a whole number from 1, checked before anything is asked."""
     sampler = Rights()
     with pytest.raises(InputError, match="samples"):
         calibrate(Places(), sampler, samples)
     assert sampler.calls == []
 
 
-def test_a_number_of_samples_under_way_that_is_none_is_refused():
-    """So are the samples that may be in flight."""
+def test_an_invalid_number_of_samples_in_flight_is_refused():
+    """`in_flight` is a whole number from 1, checked before anything is asked."""
     with pytest.raises(InputError, match="in_flight"):
         piloted(Places(), Rights(), in_flight=0)
 
@@ -55,12 +55,12 @@ def test_a_number_of_samples_under_way_that_is_none_is_refused():
     ("chain", "model"), [(object(), "embedded"), (Hanoi, "embedded"), (HANOI, "gpt-9"), (HANOI, 7), (HANOI, [])]
 )
 def test_what_is_no_chain_or_no_model_is_refused(chain, model):
-    """An object that is no chain, and a specification that is no model, are InputErrors."""
+    """An object that is no chain, and an unknown specification, are InputErrors."""
     with pytest.raises(InputError):
         calibrate(chain, model, 5)
 
 
-def test_inside_an_event_loop_there_is_another_way():
+def test_inside_an_event_loop_acalibrate_is_named():
     """On a running loop `calibrate` names `acalibrate`, which does the same."""
 
     async def main():
@@ -73,13 +73,13 @@ def test_inside_an_event_loop_there_is_another_way():
 
 
 def test_a_function_can_be_measured():
-    """Any model of one's own is measured like one that ships, by votes where the chain knows no truth."""
+    """A user's model is measured like a shipped one, by votes if the chain has no truth."""
     found = calibrate(Doubling(12), double, 1000)
     assert (found.steps, found.voters[0].wrong, found.judged_by, found.walked) == (12, 0, "votes", True)
     assert found.process == "doubling:Doubling"
 
 
-def test_whoever_watches_sees_every_step():
+def test_an_observer_gets_every_step():
     """`seen` gets the calibration after each step, in order."""
     steps = []
     piloted(Places(), Rights(), 15, seen=lambda calibration: steps.append(calibration.steps))
@@ -99,7 +99,7 @@ def test_the_policy_of_a_model_says_how_it_is_measured():
 
 
 def test_a_calibration_is_kept_as_it_grows(tmp_path):
-    """Every few seconds the file is written again, whole: what a kill costs is no more than that."""
+    """The file is written again, whole, every few seconds, so a kill costs no more than that."""
     path, clock, held = tmp_path / "cal.json", FakeClock(), []
 
     def seen(calibration):
@@ -112,7 +112,7 @@ def test_a_calibration_is_kept_as_it_grows(tmp_path):
 
 
 def test_nothing_counted_leaves_no_file(tmp_path):
-    """A pilot that fails before its first step makes no file that would be in the way."""
+    """A pilot that fails before its first step leaves no file."""
 
     def parse(text):
         raise ZeroDivisionError
@@ -123,8 +123,8 @@ def test_nothing_counted_leaves_no_file(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["no/such/folder/cal.json", "."])
-def test_a_file_that_cannot_be_written_is_told_before_anything_is_asked(tmp_path, monkeypatch, path):
-    """Samples cost money: where they could not be kept, none is drawn."""
+def test_a_file_that_cannot_be_written_is_reported_before_anything_is_asked(tmp_path, monkeypatch, path):
+    """No sample is drawn if it could not be kept."""
     monkeypatch.chdir(tmp_path)
     sampler = Rights()
     with pytest.raises((InputError, OSError)):
@@ -133,12 +133,12 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_is_asked(tmp_path
 
 
 def test_another_programs_file_is_refused_and_left_alone(tmp_path):
-    """A file that is no calibration is not written over."""
+    """A file that is no calibration is not overwritten."""
     path = tmp_path / "cal.json"
     path.write_text("{}")
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as raised:
         piloted(Places(), Rights(), 5, path)
-    assert "cal.json" in one_line(told.value)
+    assert "cal.json" in one_line(raised.value)
     assert path.read_text() == "{}"
 
 
@@ -158,18 +158,18 @@ OTHERS = {
 
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
 def test_a_file_that_holds_another_calibration_is_refused_and_left_alone(tmp_path, other):
-    """Counts of different things are never added up: the file must be of the same pilot."""
+    """Counts of different pilots are never added: the file must be of the same one."""
     path = tmp_path / "cal.json"
     calibrate(HANOI, "noise/p=0.9", 5, path)
     before = path.read_bytes()
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as raised:
         other(path)
-    one_line(told.value)
+    one_line(raised.value)
     assert path.read_bytes() == before
 
 
-def test_a_negative_seed_can_be_gone_on_with(tmp_path):
-    """Any whole number is a seed; its file is read back as well."""
+def test_a_calibration_with_a_negative_seed_can_be_continued(tmp_path):
+    """Any whole number is a seed, and is read back from its file."""
     path = tmp_path / "cal.json"
     calibrate(HANOI, "noise/p=0.9", 5, path, seed=-1)
     assert calibrate(HANOI, "noise/p=0.9", 10, path, seed=-1).seed == -1
@@ -187,7 +187,7 @@ def test_a_negative_seed_can_be_gone_on_with(tmp_path):
     ],
 )
 def test_the_embedded_models_calibration_ships(model, names):
-    """The ensemble and each member have a calibration without anybody measuring."""
+    """The ensemble and each member have a calibration in the package."""
     found = shipped_calibration(model)
     assert [voter.name for voter in found.voters] == names
     assert min(voter.votes for voter in found.voters) > 1000
@@ -195,7 +195,7 @@ def test_the_embedded_models_calibration_ships(model, names):
 
 @pytest.mark.parametrize("model", ["noise/p=0.9", "embedded/z", "gpt-9", ["embedded", "noise/p=0.9"], double, 7, None])
 def test_other_models_have_none(model):
-    """No calibration ships for anything else."""
+    """No calibration ships for any other model."""
     assert shipped_calibration(model) is None
 
 
@@ -209,7 +209,7 @@ def measured_noise(p, samples=3000, seed=1, **changed):
 
 
 def test_models_are_planned_cheapest_first():
-    """Each calibration has a plan, by prices of one's own; the cheapest for the whole job is the first."""
+    """Each calibration has a plan with the given prices; the cheapest for the whole job is the first."""
     calibrations = [measured_noise(0.95, model="a/dear"), measured_noise(0.99, model="b/good")]
     prices = {"a/dear": Price(3.0, 3.0), "b/good": Price(1.0, 1.0)}
     plans = plan(calibrations, 100_000, prices=prices)
@@ -218,7 +218,7 @@ def test_models_are_planned_cheapest_first():
 
 
 def test_a_model_that_cannot_reach_the_target_is_left_out():
-    """Others that can are planned; where none can, the reason of the first is raised."""
+    """Models that can are planned; if none can, the reason of the first is raised."""
     good, bad = measured_noise(0.99, model="good"), measured_noise(0.3, model="bad")
     assert [one.json["model"] for one in plan([bad, good], 1000)] == ["good"]
     with pytest.raises(NoKCanHelp, match="bad"):
@@ -226,7 +226,7 @@ def test_a_model_that_cannot_reach_the_target_is_left_out():
 
 
 def test_a_higher_target_needs_more_votes():
-    """Target and rule are those that are asked for."""
+    """Target and rule are the given ones."""
     calibration = measured_noise(0.99)
     votes = [plan([calibration], 10_000, target)[0].json["plan"]["k"] for target in (0.5, 0.95, 0.9999)]
     assert votes == sorted(votes)
@@ -235,7 +235,7 @@ def test_a_higher_target_needs_more_votes():
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"target": 1.0}, {"rule": "plurality"}, {"concurrency": 0}], ids=str)
-def test_a_plan_that_cannot_be_is_refused(wrong):
+def test_an_impossible_plan_is_refused(wrong):
     """Steps, target, rule and concurrency are checked."""
     with pytest.raises(InputError):
         plan([measured_noise(0.99, 500)], **({"steps": 100} | wrong))
@@ -263,7 +263,7 @@ def test_a_run_planned_by_what_was_measured_has_no_error():
 
 
 def test_the_shipped_calibration_plans_the_embedded_models_runs():
-    """Without a k, the embedded model's own calibration says which margin a chain needs."""
+    """Without a k, the embedded model's own calibration gives the margin for a chain."""
     policy, kept = planned_policy(Hanoi(disks=20), "embedded", Target())
     assert policy.rule.k == kept["k"] >= 3
     assert kept["success"] >= 0.95
@@ -271,7 +271,7 @@ def test_the_shipped_calibration_plans_the_embedded_models_runs():
 
 
 def test_nothing_is_planned_where_nothing_is_known():
-    """A model that was not measured, or a chain that does not say how long it is, has no planned policy."""
+    """A model that was not measured, or a chain without a length, has no planned policy."""
     assert planned_policy(HANOI, "noise/p=0.9", Target()) is None
 
     class Endless(Places):
@@ -285,35 +285,35 @@ def test_nothing_is_planned_where_nothing_is_known():
     [(HANOI, "noise/p=0.8", "noise/p=0.9"), (Doubling(), "noise/p=0.9,v=1.0,c=0.0", "hanoi")],
 )
 def test_a_calibration_of_something_else_is_refused(chain, model, named):
-    """A run is planned by measurements of its own model and process."""
+    """A run is planned from measurements of its own model and process."""
     calibration = calibrate(HANOI, "noise/p=0.9", 50)
     with pytest.raises(InputError, match=named):
         planned_policy(chain, model, Target(calibration=calibration))
 
 
 def test_the_same_model_in_other_words_is_the_same():
-    """A specification that leaves out what is the default names the model that was measured."""
+    """A specification that omits the defaults names the model that was measured."""
     calibration = calibrate(HANOI, "noise/p=0.9", 500)
     assert planned_policy(HANOI, "noise/p=0.9", Target(0.5, calibration=calibration)) is not None
 
 
 def test_a_calibration_of_other_parameters_of_the_process_will_do():
-    """A pilot on a small puzzle may plan a larger one: only the process must be the same."""
+    """A pilot on a small puzzle may plan a larger one of the same process."""
     calibration = calibrate(HANOI, "noise/p=0.95", 1000)
     model = NoisySampler(HANOI.rehearse, 0.95)
     assert planned_policy(Hanoi(disks=10), model, Target(calibration=calibration)) is not None
 
 
-def test_a_run_that_no_margin_saves_is_told_how_to_run_it_all_the_same():
-    """Where no margin reaches the target, the message ends with the way to give one by hand."""
+def test_a_run_without_a_plan_says_how_to_give_k_by_hand():
+    """If no margin reaches the target, the message ends with how to give one by hand."""
     calibration = calibrate(HANOI, "noise/p=0.3", 500)
-    with pytest.raises(NoKCanHelp) as told:
+    with pytest.raises(NoKCanHelp) as raised:
         planned_policy(HANOI, NoisySampler(HANOI.rehearse, 0.3), Target(calibration=calibration))
-    assert one_line(told.value).endswith("give `k`")
+    assert one_line(raised.value).endswith("give `k`")
 
 
 def test_a_calibration_without_votes_plans_no_run():
-    """A pilot whose samples were all flagged is refused, as a plan of it is."""
+    """A pilot whose samples were all flagged is refused for a run, as for a plan."""
     empty = blank(process="hanoi")
     empty.add(looked(0, None))
     with pytest.raises(InputError, match="more samples"):

@@ -1,4 +1,4 @@
-"""A process whose questions, parameters or code changed is noticed on resuming, or accepted."""
+"""A changed question, parameter or code of a process is noticed on resuming, or accepted."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ from unerring.errors import ChainChanged, StepLimit, StepUndecided
 
 
 class Rows:
-    """Rows of numbers, each to be doubled; what it asks and reads is set from outside."""
+    """Rows of numbers to be doubled, with questions and parsing set from outside."""
 
     def __init__(self, first=0, last=6):
         self.first = first
@@ -91,19 +91,19 @@ CHANGES = {
 
 
 def test_whatever_changed_stops_a_resumed_run_in_one_line(tmp_path):
-    """Wordings, paraphrases, schema, settings, parser, constructor's arguments and version: each is named."""
+    """Wordings, paraphrases, schema, settings, parser, constructor's arguments and version are each named."""
     path, wrong = halted(tmp_path / "run.db"), {}
-    for told, attributes in CHANGES.items():
+    for change, attributes in CHANGES.items():
         with pytest.raises(ChainChanged) as stopped:
             unerring.resume(path, changed(**attributes), double)
-        if told.strip() not in str(stopped.value) or "`Options(accept_changes=True)`" not in str(stopped.value):
-            wrong[told] = str(stopped.value)
+        if change.strip() not in str(stopped.value) or "`Options(accept_changes=True)`" not in str(stopped.value):
+            wrong[change] = str(stopped.value)
     assert wrong == {}
     assert entries(path, Accepted) == []
 
 
 def test_rows_of_another_range_are_another_run(tmp_path):
-    """A run over rows 0 to 9 does not go on over rows 100 to 109."""
+    """A run over rows 0 to 9 is not continued over rows 100 to 109."""
     path = halted(tmp_path / "run.db", Rows(0, 10))
     with pytest.raises(ChainChanged, match="argument first was 0 and is 100"):
         unerring.resume(path, Rows(100, 110), double)
@@ -112,7 +112,7 @@ def test_rows_of_another_range_are_another_run(tmp_path):
 
 
 def test_votes_on_two_wordings_never_meet(tmp_path):
-    """Votes on an open step's old wording are set aside once the change is accepted; the report shows it."""
+    """Votes on an open step's old wording are set aside once the change is accepted; the report counts them."""
 
     def torn(prompt, settings):
         return str(settings.slot % 2) if prompt.startswith("Double") else "7"
@@ -137,7 +137,7 @@ def test_votes_on_two_wordings_never_meet(tmp_path):
 
 
 def test_a_changed_parser_is_noticed_by_what_it_makes_of_stored_samples(tmp_path):
-    """Stored samples of the open step that read otherwise now are named, with what they were and are."""
+    """Stored samples of the open step that read differently are named, with the old and the new reading."""
 
     def torn(prompt, settings):
         return str(2 + 2 * (settings.slot % 2))
@@ -150,8 +150,8 @@ def test_a_changed_parser_is_noticed_by_what_it_makes_of_stored_samples(tmp_path
         unerring.resume(tmp_path / "run.db", new, torn)
 
 
-def test_accepted_changes_are_accepted_for_good(tmp_path):
-    """Resuming the changed process again needs no acceptance, and a further change is noticed again."""
+def test_accepted_changes_stay_accepted(tmp_path):
+    """Resuming the changed process again needs no acceptance, and a further change is noticed."""
     path = halted(tmp_path / "run.db")
     new = changed(wording="Please double {}.", last=7)
     with pytest.raises(StepLimit):
@@ -164,7 +164,7 @@ def test_accepted_changes_are_accepted_for_good(tmp_path):
 
 
 def test_request_settings_are_part_of_the_question(tmp_path):
-    """Digests differ between system messages, so that samples under two of them could not meet."""
+    """Digests differ between system messages, so that samples under two of them never meet."""
     digests = set()
     for name, request in (("a", Request(system="Be brief.")), ("b", Request(system="Be exact.")), ("c", Request())):
         path = tmp_path / f"{name}.db"
@@ -174,7 +174,7 @@ def test_request_settings_are_part_of_the_question(tmp_path):
 
 
 def test_the_same_process_again_changes_nothing(tmp_path):
-    """Where nothing changed nothing is asked twice, nor accepted."""
+    """Without a change nothing is asked twice or recorded as accepted."""
     path = halted(tmp_path / "run.db")
     assert unerring.resume(path, Rows(), double, Options(accept_changes=True)).steps == 6
     assert entries(path, Accepted) == []
@@ -182,7 +182,7 @@ def test_the_same_process_again_changes_nothing(tmp_path):
 
 @dataclass
 class Table:
-    """A chain with a name of its own, and an argument that is no JSON."""
+    """A chain with a name of its own, and an argument that is not JSON."""
 
     rows: object
     name: str = "my table"
@@ -198,7 +198,7 @@ class Table:
 
 
 def test_a_name_of_its_own_is_what_a_process_is_known_by(tmp_path):
-    """Wherever the class is defined; an argument that is no JSON data is left out of the comparison."""
+    """The name identifies it wherever the class is defined; an argument that is not JSON is not compared."""
     path = halted(tmp_path / "run.db", Table(range(5)))
     report = unerring.report(path)
     assert report["process"] == "my table"
@@ -229,7 +229,7 @@ if __name__ == "__main__":
 
 
 def test_a_script_can_be_run_twice(tmp_path):
-    """It goes on with its own journal, and gives the finished result; its class can be resumed elsewhere."""
+    """It continues its own journal, and returns the finished result; its class can be resumed elsewhere."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
 
@@ -250,7 +250,7 @@ def test_a_script_can_be_run_twice(tmp_path):
 
 
 def test_a_journal_without_digests_says_so_once(tmp_path, caplog):
-    """A run from before questions were kept goes on, with one line that a changed prompt is not noticed."""
+    """A run from before questions were kept continues, with one line that a changed prompt is not noticed."""
     golden = Path(__file__).parents[1] / "golden"
     for file in golden.glob("paused.db*"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -259,7 +259,7 @@ def test_a_journal_without_digests_says_so_once(tmp_path, caplog):
     assert said.endswith("a changed prompt is not noticed")
 
 
-def test_a_run_that_was_reviewed_goes_on_by_the_same_command(tmp_path):
+def test_an_undecided_run_stops_again_by_the_same_command(tmp_path):
     """Run again, a run that stopped undecided stops there again, with its votes kept."""
     path = parked(tmp_path / "run.db")
     before = len(entries(path, Replies))
@@ -279,7 +279,7 @@ class Tagged(Rows):
 
 
 def test_samples_of_an_unchanged_question_are_kept(tmp_path):
-    """A parameter that changes no question costs no sample of the step that was open."""
+    """A parameter that changes no question costs no sample of the open step."""
 
     def torn(prompt, settings):
         return str(settings.slot % 2)
@@ -297,7 +297,7 @@ def test_samples_of_an_unchanged_question_are_kept(tmp_path):
 
 
 def test_an_accepted_process_is_made_again_by_its_name(tmp_path):
-    """Verify, review, resume and run take the parameters that were accepted, whoever makes the chain."""
+    """Verify, review, resume and run use the accepted parameters, in whichever way the chain is made."""
     path = tmp_path / "run.db"
     with pytest.raises(StepLimit):
         unerring.run(Tagged("a"), double, path, 2, options=Options(max_steps=2))
@@ -315,7 +315,7 @@ def test_an_accepted_process_is_made_again_by_its_name(tmp_path):
 
 
 def test_a_version_that_is_added_is_noticed(tmp_path):
-    """A process that had none and has one now has changed."""
+    """A version where there was none is a change."""
     path = halted(tmp_path / "run.db", Tagged())
     new = Tagged()
     new.version = "2"
@@ -324,7 +324,7 @@ def test_a_version_that_is_added_is_noticed(tmp_path):
 
 
 def test_no_argument_of_a_constructor_is_kept_in_clear(tmp_path):
-    """A key that a class is made with is in neither the journal nor a message; that it changed is noticed."""
+    """A key given to a constructor is in neither the journal nor a message; that it changed is noticed."""
 
     class Keyed(Rows):
         def __init__(self, api_key):
@@ -386,7 +386,7 @@ class Ranged(Elsewhere):
 
 
 def test_other_arguments_are_noticed_wherever_a_class_keeps_them(tmp_path):
-    """Under another name, in slots, privately, as keywords, and where they are no JSON data."""
+    """Under another name, in slots, privately, as keywords, and if they are not JSON."""
     accepted = []
     for made in (Elsewhere, Slotted, Hidden, Words, Ranged):
         path = tmp_path / f"{made.__name__}.db"
@@ -399,8 +399,8 @@ def test_other_arguments_are_noticed_wherever_a_class_keeps_them(tmp_path):
     assert accepted == []
 
 
-def test_a_finished_run_of_a_process_that_goes_on_now_is_not_taken_for_its_result(tmp_path):
-    """Neither is one whose length() says more than it did."""
+def test_a_finished_run_is_no_result_of_a_process_with_more_steps(tmp_path):
+    """Neither if the process has further steps now, nor if its length() is larger."""
     path = tmp_path / "run.db"
     assert unerring.run(Elsewhere(3), double, path, 2).steps == 3
     longer = Elsewhere(3)
@@ -410,14 +410,14 @@ def test_a_finished_run_of_a_process_that_goes_on_now_is_not_taken_for_its_resul
 
 
 def test_a_version_of_any_kind_is_compared(tmp_path):
-    """A tuple too."""
+    """A tuple is compared, too."""
     old, new = Rows(), Rows()
     old.version, new.version = (1, 2), (1, 3)
     with pytest.raises(ChainChanged, match="its version"):
         unerring.resume(halted(tmp_path / "run.db", old), new, double)
 
 
-def test_what_a_step_comes_to_is_part_of_its_question(tmp_path):
+def test_shortlist_and_nullable_are_part_of_the_question(tmp_path):
     """Another shortlist, or an answer that may be null, is another question."""
     path = halted(tmp_path / "run.db")
     wrong = []
@@ -432,15 +432,15 @@ def test_what_a_step_comes_to_is_part_of_its_question(tmp_path):
     assert wrong == []
 
 
-def test_a_process_whose_arguments_nothing_says_is_not_made_with_others(tmp_path):
-    """Resumed by its name it would be made with its defaults: the line says what to do, and offers no acceptance."""
+def test_a_process_with_unknown_arguments_is_not_made_with_its_defaults(tmp_path):
+    """By its name it would be made with its defaults, so the line says what to do, and offers no acceptance."""
     path = halted(tmp_path / "run.db", Rows(0, 5))
     with pytest.raises(InputError, match="run again what began it") as stopped:
         unerring.resume(path, model=double)
     assert "accept" not in str(stopped.value)
 
 
-def test_a_process_that_was_made_by_its_name_goes_on_by_it(tmp_path):
+def test_a_process_that_was_made_by_its_name_continues_by_it(tmp_path):
     """Its arguments are those of the command that began it."""
     chain = make_chain("test_changed_processes:Rows", {"last": 5})
     path = halted(tmp_path / "run.db", chain)

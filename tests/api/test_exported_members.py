@@ -1,4 +1,4 @@
-"""The public names: few, explicit, documented, and changed on purpose only."""
+"""The public names are few, explicit, documented, and changed only on purpose."""
 
 import importlib
 import inspect
@@ -68,18 +68,18 @@ PUBLIC = [
 
 
 def test_the_public_names_are_the_guarded_ones():
-    """What `import *` gives is the list in this file, in alphabetical order."""
+    """`import *` gives exactly the list in this file, in alphabetical order."""
     assert unerring.__all__ == PUBLIC == sorted(PUBLIC)
 
 
 def test_the_public_names_are_few():
-    """A newcomer can read all of them: at most 60."""
+    """There are at most 60, so that a newcomer can read all of them."""
     assert len(unerring.__all__) <= 60
 
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_is_documented(name):
-    """Each public name is there and has a docstring that begins with a sentence."""
+    """Each public name exists and has a docstring that begins with a sentence."""
     documentation = inspect.getdoc(getattr(unerring, name))
     assert documentation
     first = documentation.split("\n\n")[0]
@@ -90,7 +90,7 @@ def test_every_public_name_is_documented(name):
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_public_methods_and_fields_are_told_apart_from_inner_ones(name):
+def test_public_functions_have_public_typed_parameters(name):
     """No public function takes a parameter with a leading underscore or without a type."""
     member = getattr(unerring, name)
     if inspect.isfunction(member):
@@ -99,15 +99,15 @@ def test_public_methods_and_fields_are_told_apart_from_inner_ones(name):
         assert inspect.signature(member).return_annotation is not inspect.Signature.empty
 
 
-def test_nothing_else_is_left_lying_about():
-    """What a completion offers beside the public names are the package's own modules."""
+def test_completion_offers_only_public_names_and_modules():
+    """Besides the public names, a completion offers the package's own modules only."""
     others = {name for name in vars(unerring) if not name.startswith("_")} - set(PUBLIC)
     assert all(inspect.ismodule(getattr(unerring, name)) for name in others)
     assert all(importlib.import_module(f"unerring.{name}") for name in others)
 
 
 def test_the_module_for_tests_exports_its_stand_ins():
-    """unerring.testing has an explicit list too, documented."""
+    """unerring.testing has an explicit, documented list too."""
     testing = importlib.import_module("unerring.testing")
     assert testing.__all__ == ["FakeClock", "MemoryJournal", "NoisySampler", "ScriptedSampler"]
     assert all(inspect.getdoc(getattr(testing, name)) for name in testing.__all__)
@@ -124,7 +124,7 @@ def test_every_error_has_a_docstring_and_one_root():
 
 
 def test_errors_that_public_docstrings_name_are_public_too():
-    """Whoever reads that a function raises an error can catch it from `unerring` itself."""
+    """Every error that a public docstring names can be imported from `unerring`."""
     errors = importlib.import_module("unerring.errors")
     kinds = {name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, BaseException)}
     named = {

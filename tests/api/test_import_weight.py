@@ -35,7 +35,7 @@ def test_importing_the_package_loads_the_standard_library_only(loaded):
     assert loaded - before <= set(sys.stdlib_module_names) | {"unerring"}
 
 
-def test_a_run_with_a_model_of_ones_own_loads_nothing_heavy():
-    """Using the library without the embedded model and without a terminal needs nothing heavy either."""
+def test_a_run_with_a_users_model_loads_nothing_heavy():
+    """A run without the embedded model and without a terminal loads nothing heavy either."""
     statement = "import unerring; unerring.run(unerring.Hanoi(disks=2), 'noise/p=1', k=1)"
     assert not HEAVY & loaded_by(statement)

@@ -28,7 +28,7 @@ CANARY = "sk-canary-4f1e9b2c7d8a6053aa17"
 
 
 def kept(path, chain):
-    """How many steps were doubtful, once all of these have the chain's own words and all flags have a reason."""
+    """The number of doubtful steps; asserts that all have the chain's own question and all flags a reason."""
     state, doubtful = chain.start(), 0
     for decided in History(path).steps():
         subtask = chain.subtask(state)
@@ -53,14 +53,14 @@ def kept(path, chain):
     ids=["step by step", "ahead, with wrong guesses", "two models"],
 )
 def test_a_chains_doubtful_steps_keep_their_questions(tmp_path, model, given):
-    """Step by step, from guessed states whose replies may come late, and of several models."""
+    """Without speculation, from guessed states with late replies, and with several models."""
     chain, path = Hanoi(6), tmp_path / "run.db"
     unerring.run(chain, model, path, k=5, options=Options(**given))
     assert kept(path, chain) > 20
 
 
 def test_a_run_in_two_sessions_keeps_them(tmp_path):
-    """Also of the step that was open in between."""
+    """The step that was open in between keeps its question too."""
     chain, path = Hanoi(5), tmp_path / "run.db"
     ahead = Options(speculate="noise/p=0.7", waste=0.9)
     with pytest.raises(StepLimit):
@@ -70,7 +70,7 @@ def test_a_run_in_two_sessions_keeps_them(tmp_path):
 
 
 def test_a_trees_questions_are_kept(tmp_path):
-    """Questions to roles are steps like others."""
+    """Questions to roles are kept like others."""
     chain, path = Solve("4604 * 4209", "multiply"), tmp_path / "run.db"
     unerring.run(chain, UNSURE, path, k=3)
     assert kept(path, chain) > 5
@@ -78,7 +78,7 @@ def test_a_trees_questions_are_kept(tmp_path):
 
 @pytest.mark.parametrize("spec", ["openai/m@{}", "openai-batch/m@{},gather=0.05,poll=0.01"], ids=["calls", "batches"])
 def test_questions_asked_of_an_endpoint_are_kept(tmp_path, spec):
-    """In calls for several samples, with replies that are sent again; and in batches."""
+    """In calls for several samples, with replies sent again, and in batches."""
     chain, path = Hanoi(4), tmp_path / "run.db"
     script = shares({Fault.DUPLICATE: 0.2}, seed=3)
     with serving(models={"m": noise(p=0.8, v=0.8)}, script=script, batch=lambda _: Trials(polls=1)) as server:
@@ -88,7 +88,7 @@ def test_questions_asked_of_an_endpoint_are_kept(tmp_path, spec):
 
 
 class Quoting(Doubling):
-    """Doubling, whose parser quotes what it does not understand."""
+    """A doubling chain whose parser quotes texts that it cannot read."""
 
     def subtask(self, state):
         return None if state["done"] == self.steps else Subtask(f"Double {state['value']}.", self.quoted)
@@ -99,8 +99,8 @@ class Quoting(Doubling):
         return int(text)
 
 
-def test_a_key_that_a_reply_gives_back_is_in_no_reason(tmp_path, monkeypatch):
-    """A parser that quotes the reply, and a finish reason with the key in it: neither is in the journal."""
+def test_a_key_in_a_reply_is_in_no_reason(tmp_path, monkeypatch):
+    """Neither a parser's quote of the reply nor a finish reason brings the key into the journal."""
     monkeypatch.setenv("UNERRING_API_KEY", CANARY)
     path, asked = tmp_path / "run.db", []
 
@@ -125,7 +125,7 @@ def test_a_key_that_a_reply_gives_back_is_in_no_reason(tmp_path, monkeypatch):
 
 
 def test_steps_have_the_question_and_the_reasons(tmp_path):
-    """`unerring.steps` gives what was asked at doubtful steps, and why samples were flagged."""
+    """`unerring.steps` gives the question of doubtful steps, and the reasons of flags."""
     path = tmp_path / "run.db"
     texts = {0: ["2"] * 2, 1: ["four", "4", "4"], 2: ["8"] * 2, 3: ["16"] * 2}
     unerring.run(

@@ -1,4 +1,4 @@
-"""Limits that make no sense are refused, by the parameter's name in Python and the option's on the command line."""
+"""Invalid limits are refused, by the parameter's name in Python and the option's on the command line."""
 
 from dataclasses import fields
 
@@ -34,7 +34,7 @@ NONE_BELOW_ZERO = {"min_logprob"}  # which is never above
 
 
 def accepted(make, values):
-    """The values that do not raise `InputError`, or raise it in other words than "NAME must be ...; got ..."."""
+    """The values that do not raise `InputError`, or raise it without "NAME must be ...; got ..."."""
     kept = []
     for name, value in values:
         try:
@@ -47,7 +47,7 @@ def accepted(make, values):
 
 
 def test_nonsense_is_refused_in_every_numeric_field():
-    """NaN, infinity, 1e300, booleans, texts and negative numbers: one message that names the field and the value."""
+    """NaN, infinity, 1e300, booleans, texts and negative numbers give one message with the field and the value."""
     wrong = []
     for kind, others in SETTINGS.items():
         names = [field.name for field in fields(kind) if field.init and field.name not in others]
@@ -62,7 +62,7 @@ def test_nonsense_is_refused_in_every_numeric_field():
 
 
 def test_nonsense_is_refused_as_an_argument():
-    """The k and the seed of a run, and the samples and the seed of a pilot, as their fields."""
+    """K and seed of a run, and samples and seed of a pilot, are checked like fields."""
 
     def run(**given):
         unerring.run(Doubling(1), ScriptedSampler(["2"] * 9), **{"k": 1, **given})
@@ -80,7 +80,7 @@ def test_nonsense_is_refused_as_an_argument():
 
 
 def test_the_command_line_refuses_nonsense_by_the_options_name():
-    """Every option of run, resume, solve and calibrate that takes a number refuses NaN, infinity and 1e300 itself."""
+    """Every numeric option of run, resume, solve and calibrate refuses NaN, infinity and 1e300 by its name."""
     taken = []
     for command in ("run", "resume", "solve", "calibrate"):
         for parameter in commands.commands[command].params:

@@ -1,4 +1,4 @@
-"""Results for Python users: typed attributes, JSON data, one line as repr and a table in notebooks."""
+"""Results for Python users: typed attributes, JSON data, a repr of one line and a table in notebooks."""
 
 import copy
 import dataclasses
@@ -47,7 +47,7 @@ def result(journal):
 
 
 def test_a_report_has_attributes_and_is_still_a_dict(result, journal):
-    """Code that subscripts, merges, compares or dumps a report works as with the dict that it was."""
+    """Code that subscripts, merges, compares or dumps a report works as with a dict."""
     report = result.report
     assert report.steps == report["steps"] == report.get("steps") == 7
     assert [*report] == [field.name for field in dataclasses.fields(report)]
@@ -83,7 +83,7 @@ def test_steps_become_json_data(journal):
 
 
 def test_a_repr_is_one_short_line_that_names_what_it_is_of(result, journal):
-    """A result, a report, a step and a sample take one line in a console, however much they hold."""
+    """A result, a report, a step and a sample take one line in a console, however large they are."""
     step = next(step for step in unerring.steps(journal) if step.flags)
     flagged = next(sample for sample in step.samples if sample.flag)
     lines = [repr(one) for one in (result, result.report, step, flagged)]
@@ -97,7 +97,7 @@ def test_a_repr_is_one_short_line_that_names_what_it_is_of(result, journal):
 
 
 def test_notebooks_show_a_table_with_texts_escaped(result, journal):
-    """The tables are well-formed HTML, and what models wrote cannot become markup in them."""
+    """The tables are well-formed HTML, and texts of models cannot become markup."""
     for one in (result, result.report, *unerring.steps(journal)):
         assert Cells(one._repr_html_()).texts
     step = dataclasses.replace(next(unerring.steps(journal)), question=("<script>alert(1)</script>",))

@@ -1,4 +1,4 @@
-"""Resume: how a stopped run goes on from its journal, and when it is refused."""
+"""Resume: how a stopped run continues from its journal, and when it is refused."""
 
 import asyncio
 
@@ -13,8 +13,8 @@ from unerring.testing import ScriptedSampler
 # --- going on
 
 
-def test_a_stopped_run_goes_on_to_the_same_end(tmp_path):
-    """Stopped and resumed, a run's steps and samples are those of a run that never stopped."""
+def test_a_stopped_run_continues_to_the_same_end(tmp_path):
+    """Stopped and resumed, a run has the steps and samples of an uninterrupted one."""
     unerring.run(HANOI, noise(HANOI), tmp_path / "whole", k=2)
     path = stopped(tmp_path / "parts", 3, HANOI, noise(HANOI))
     with pytest.raises(StepLimit):
@@ -26,13 +26,13 @@ def test_a_stopped_run_goes_on_to_the_same_end(tmp_path):
 
 
 def test_resuming_makes_chain_and_model_from_the_journal(tmp_path):
-    """A chain of one's own that tells its parameters, and a model with a specification, need not be passed again."""
+    """A user's chain with parameters() and a model with a specification need not be passed again."""
     path = stopped(tmp_path / "run.db", 2, unerring.Hanoi(3), "noise/p=0.9,v=0.9")
     assert unerring.resume(path).state["pegs"] == [[], [], [3, 2, 1]]
 
 
 def test_a_model_that_was_a_function_is_passed_again(tmp_path):
-    """Without the function the message says how; with it the run goes on, and the chain is made from the journal."""
+    """Without the function the message says how; with it the run continues, and the chain is made from the journal."""
     path = stopped(tmp_path / "run.db", chain=Doubling(3))
     with pytest.raises(InputError, match=r"give the function as `model`"):
         unerring.resume(path)
@@ -40,7 +40,7 @@ def test_a_model_that_was_a_function_is_passed_again(tmp_path):
 
 
 def test_a_chain_that_cannot_be_imported_is_passed_again(tmp_path):
-    """A class made inside a function cannot be found by its name: the message names the argument that supplies it."""
+    """For a class made inside a function the message names the argument that takes it."""
 
     class Local(Doubling):
         pass
@@ -52,7 +52,7 @@ def test_a_chain_that_cannot_be_imported_is_passed_again(tmp_path):
 
 
 def test_a_failed_attempt_to_resume_changes_nothing(tmp_path):
-    """A resume refused for its arguments leaves the journal as it was."""
+    """A resume refused for its arguments leaves the journal unchanged."""
     path = stopped(tmp_path / "run.db")
     before = path.read_bytes()
     with pytest.raises(InputError):
@@ -60,15 +60,15 @@ def test_a_failed_attempt_to_resume_changes_nothing(tmp_path):
     assert path.read_bytes() == before
 
 
-def test_a_sampler_of_ones_own_is_asked_for_by_name(tmp_path):
-    """Where the journal's model is no specification, the message names the argument that supplies it."""
+def test_a_users_sampler_is_asked_for_by_the_argument(tmp_path):
+    """If the journal's model is no specification, the message names the argument that takes it."""
     path = stopped(tmp_path / "run.db", 1, Doubling(2), ScriptedSampler(["2", "2"]))
     with pytest.raises(InputError, match=r"scripted.*model="):
         unerring.resume(path)
 
 
 def test_resuming_a_finished_run_returns_its_result(tmp_path):
-    """A finished run is given back as it is: same state, same report, no model needed, no byte changed."""
+    """It has the same state and report, needs no model, and no byte changes."""
     path = tmp_path / "run.db"
     result = unerring.run(Doubling(), double, path, k=2)
     before = path.read_bytes()
@@ -77,7 +77,7 @@ def test_resuming_a_finished_run_returns_its_result(tmp_path):
     assert path.read_bytes() == before
 
 
-def test_aresume_goes_on_like_resume(tmp_path):
+def test_aresume_continues_like_resume(tmp_path):
     """The awaitable form does the same on a running loop."""
     path = stopped(tmp_path / "run.db")
     assert asyncio.run(unerring.aresume(path, model=double_later)).state["value"] == 16
@@ -87,7 +87,7 @@ def test_aresume_goes_on_like_resume(tmp_path):
 
 
 def test_a_refused_resume_leaves_nothing_locked(tmp_path):
-    """After an error in the middle of reading a journal back, the next resume finishes all the same."""
+    """After an error while reading a journal, the next resume finishes."""
     path = stopped(tmp_path / "run.db")
     with pytest.raises(InputError) as kept:
         unerring.resume(path, unerring.Hanoi(3))
@@ -96,7 +96,7 @@ def test_a_refused_resume_leaves_nothing_locked(tmp_path):
 
 
 def test_a_chain_whose_code_changed_is_refused(tmp_path, monkeypatch):
-    """A step that now leads elsewhere is noticed before anything is asked, and the message names it."""
+    """A step that leads to another state is noticed before anything is asked, and named."""
     path = stopped(tmp_path / "run.db")
 
     def advance(self, state, choice):
@@ -124,7 +124,7 @@ def test_the_journal_of_another_chain_is_refused(tmp_path):
 
 
 def test_a_new_run_does_not_touch_a_journal_that_holds_one(tmp_path):
-    """Running onto an existing journal is refused, and the journal stays as it is."""
+    """A run onto another run's journal is refused, and the journal is unchanged."""
     path = stopped(tmp_path / "run.db")
     before = path.read_bytes()
     with pytest.raises(InputError, match="resume"):
@@ -136,13 +136,13 @@ def test_a_new_run_does_not_touch_a_journal_that_holds_one(tmp_path):
 
 
 def divided(prompt, settings):
-    """A model that is of two minds about the second step."""
+    """A model whose samples of the second step are split evenly."""
     value = int(prompt.split()[1].rstrip("."))
     return str(2 * value if value != 2 or settings.slot % 2 == 0 else 5)
 
 
-def test_a_raised_vote_cap_lets_an_undecided_step_go_on(tmp_path):
-    """A step that ended undecided goes on from the votes it has, once its cap is raised and the model mended."""
+def test_a_raised_vote_cap_lets_an_undecided_step_continue(tmp_path):
+    """An undecided step continues from its votes, once its cap is raised and the model corrected."""
     path = tmp_path / "run.db"
     policy = Policy(rule=AheadBy(2), vote_cap=6)
     with pytest.raises(StepUndecided, match="step 1 is undecided after 6 votes"):
@@ -164,14 +164,14 @@ def test_a_raised_flag_cap_lets_a_flagged_step_continue(tmp_path):
 
 @pytest.mark.parametrize("name", ["vote_cap", "flag_cap"])
 def test_a_cap_cannot_be_lowered(tmp_path, name):
-    """Caps are only ever raised: a lower one is refused, and names both."""
+    """A lower cap is refused, and both are named."""
     path = stopped(tmp_path / "run.db")
     with pytest.raises(InputError, match=f"{name} can only be raised"):
         unerring.resume(path, model=double, options=Options(**{name: 2}))
 
 
 def test_a_policy_cannot_be_changed_on_resuming(tmp_path):
-    """A run keeps the policy it began with: another one given on resuming is refused, not ignored."""
+    """Another policy given on resuming is refused, not ignored."""
     path = stopped(tmp_path / "run.db")
     with pytest.raises(InputError, match="policy"):
         unerring.resume(path, model=double, options=Options(policy=Policy(AheadBy(9))))
@@ -180,8 +180,8 @@ def test_a_policy_cannot_be_changed_on_resuming(tmp_path):
 # --- ways to have stopped
 
 
-def test_an_error_of_ones_own_code_leaves_a_journal_to_go_on_from(tmp_path, monkeypatch):
-    """A bug in the chain's code is passed on as it is; with the bug mended the run goes on."""
+def test_an_error_in_the_users_code_leaves_a_resumable_journal(tmp_path, monkeypatch):
+    """A bug in the chain's code is passed on unchanged; once it is corrected the run continues."""
     path = tmp_path / "run.db"
 
     def parse(self, text):
@@ -199,7 +199,7 @@ def test_an_error_of_ones_own_code_leaves_a_journal_to_go_on_from(tmp_path, monk
 
 
 def test_a_cancelled_run_can_be_resumed(tmp_path):
-    """Cancelling arun raises CancelledError and leaves a journal that goes on to the same end."""
+    """Cancelling arun raises CancelledError and leaves a journal that continues to the same end."""
     path = tmp_path / "run.db"
 
     async def cancelled():
@@ -227,7 +227,7 @@ def test_a_cancelled_run_can_be_resumed(tmp_path):
 
 
 def test_one_stop_error_catches_every_way_of_stopping():
-    """Stopped is what all resumable ends have in common, and no InputError is one."""
+    """All resumable ends are `Stopped`, and no InputError is."""
     for kind in (StepLimit, StepUndecided, ProviderGone, Interrupted):
         assert issubclass(kind, Stopped)
         assert not issubclass(kind, InputError)

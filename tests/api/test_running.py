@@ -1,4 +1,4 @@
-"""Run: accepted and refused arguments, and the places that it can run in."""
+"""Run: accepted and refused arguments, and where a run can be started."""
 
 import asyncio
 import threading
@@ -16,13 +16,13 @@ from unerring.testing import ScriptedSampler
 
 @pytest.mark.parametrize("k", [0, -1, True, 1.0, "3", float("nan")])
 def test_a_k_that_is_no_number_of_votes_is_refused(k):
-    """The margin is a whole number of at least 1; the message says so and names what was given."""
+    """The margin is a whole number from 1; the message says so and has the given value."""
     with pytest.raises(InputError, match="k must be a whole number, at least 1; got"):
         unerring.run(Doubling(), double, k=k)
 
 
-def test_a_model_nothing_is_measured_of_needs_a_k():
-    """Without k, and without a policy that says one, the message asks for it."""
+def test_a_model_without_a_calibration_needs_a_k():
+    """Without k, and without a policy that has one, the message asks for it."""
     with pytest.raises(InputError, match="give `k`"):
         unerring.run(Doubling(), double)
 
@@ -50,7 +50,7 @@ def test_a_wrong_speculate_or_escalate_is_named_with_its_values(given):
 
 
 def test_a_policy_decides_in_the_place_of_k():
-    """Options.policy replaces the model's own; a k given beside it replaces its margin only."""
+    """Options.policy replaces the model's own; a k given with it replaces its margin only."""
     policy = Policy(rule=AheadBy(2), first_temperature=0.5, later_temperature=0.5)
     alone = unerring.run(Doubling(), double, options=Options(policy=policy)).report["policy"]
     assert (alone["rule"], alone["temperatures"]) == ("ahead-by 2", [0.5, 0.5])
@@ -59,7 +59,7 @@ def test_a_policy_decides_in_the_place_of_k():
 
 
 def test_a_margin_beyond_the_cap_is_refused():
-    """A k that no race could reach before its cap on votes is refused beforehand."""
+    """A k that no race could reach before its vote cap is refused."""
     with pytest.raises(InputError, match="cap"):
         unerring.run(Doubling(), double, k=1000)
 
@@ -73,7 +73,7 @@ class Half:
 
 @pytest.mark.parametrize("chain", [Half(), "hanoi", None, Doubling], ids=["half", "a name", "None", "a class"])
 def test_what_is_no_chain_is_refused(chain, tmp_path):
-    """An object without start, subtask and advance, and a class in the place of its object, is an InputError."""
+    """An object without start, subtask and advance, and a class instead of its object, are InputErrors."""
     with pytest.raises(InputError, match=r"chain|is a class: pass an object"):
         unerring.run(chain, double, tmp_path / "run.db", k=2)
     assert list(tmp_path.iterdir()) == []
@@ -81,20 +81,20 @@ def test_what_is_no_chain_is_refused(chain, tmp_path):
 
 @pytest.mark.parametrize("seed", ["1", 1.5, None, True])
 def test_a_seed_that_is_no_whole_number_is_refused(seed):
-    """The seed names every sample of a run: it is a whole number and nothing else."""
+    """The seed is a whole number."""
     with pytest.raises(InputError, match="seed"):
         unerring.run(Doubling(), double, k=2, seed=seed)
 
 
 @pytest.mark.parametrize("steps", [0, -1])
 def test_a_limit_of_no_steps_is_refused(steps):
-    """A limit below one step is a mistake, not a run that stops at once."""
+    """A limit below one step is refused, not run."""
     with pytest.raises(InputError, match="max_steps"):
         unerring.run(Doubling(), double, k=2, options=Options(max_steps=steps))
 
 
 def test_a_new_run_takes_the_caps_that_it_is_given(tmp_path):
-    """vote_cap and flag_cap of the options are those of a new run's policy, and a cap that cannot be is refused."""
+    """vote_cap and flag_cap of the options are in the run's policy, and impossible caps are refused."""
     with pytest.raises(StepUndecided, match="after 2 votes"):
         unerring.run(Doubling(), lambda p, s: str(s.slot), k=2, options=Options(vote_cap=2))
     with pytest.raises(StepUndecided, match="3 flagged"):
@@ -107,7 +107,7 @@ def test_a_new_run_takes_the_caps_that_it_is_given(tmp_path):
 
 
 def test_parameters_that_are_not_json_are_refused(tmp_path):
-    """A chain whose parameters() could not be kept in a journal gets an error, instead of running into it."""
+    """A chain whose parameters() do not fit into a journal gets an error at the start."""
 
     class Odd(Doubling):
         def parameters(self):
@@ -122,7 +122,7 @@ def test_parameters_that_are_not_json_are_refused(tmp_path):
 
 
 def test_a_chain_that_fails_at_its_start_leaves_no_run_behind(tmp_path):
-    """After an error in start() the journal's name is free for the mended chain."""
+    """After an error in start() the journal's name is free for the corrected chain."""
 
     class Failing(Doubling):
         def start(self):
@@ -134,7 +134,7 @@ def test_a_chain_that_fails_at_its_start_leaves_no_run_behind(tmp_path):
 
 
 def test_a_state_that_is_not_json_stops_before_anything_is_asked(tmp_path):
-    """A start state that no journal can hold is the user's bug, found before the first call."""
+    """A start state that is not JSON is the user's bug, found before the first call."""
 
     class Odd(Doubling):
         def start(self):
@@ -149,14 +149,14 @@ def test_a_state_that_is_not_json_stops_before_anything_is_asked(tmp_path):
 
 
 def test_a_run_without_a_journal_lasts_in_memory():
-    """Leaving out the journal runs all the same, and leaves nothing behind."""
+    """A run without a journal leaves no file."""
     result = unerring.run(Doubling(), double, k=1)
     assert result.report["status"] == "finished"
     assert result.report["length"] == 4
 
 
 def test_the_journal_may_be_given_as_text_or_as_path(tmp_path):
-    """Both kinds of file name work wherever a journal is named."""
+    """Both kinds of file name work everywhere."""
     path = tmp_path / "run.db"
     unerring.run(Doubling(), double, str(path), k=1)
     assert unerring.resume(str(path)).state == unerring.resume(path).state == {"done": 4, "value": 16}
@@ -164,7 +164,7 @@ def test_the_journal_may_be_given_as_text_or_as_path(tmp_path):
 
 
 def test_the_seed_decides_a_run(tmp_path):
-    """Two runs of one seed agree sample for sample, and another seed gives other samples."""
+    """Two runs with one seed agree sample for sample, and another seed gives other samples."""
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         unerring.run(HANOI, noise(HANOI), tmp_path / name, k=2, seed=seed)
     assert exported(tmp_path / "a") == exported(tmp_path / "b")
@@ -172,7 +172,7 @@ def test_the_seed_decides_a_run(tmp_path):
 
 
 def test_a_journal_and_memory_decide_alike(tmp_path):
-    """Where a run is kept changes nothing of it."""
+    """A run has the same result in a file and in memory."""
     kept = unerring.run(HANOI, noise(HANOI), tmp_path / "run.db", k=2)
     unkept = unerring.run(HANOI, noise(HANOI), k=2)
     assert kept.state == unkept.state
@@ -180,7 +180,7 @@ def test_a_journal_and_memory_decide_alike(tmp_path):
         assert kept.report[name] == unkept.report[name]
 
 
-def test_arun_runs_beside_other_work():
+def test_arun_runs_with_other_tasks():
     """Several chains can run on one event loop at once."""
 
     async def both():
@@ -190,7 +190,7 @@ def test_arun_runs_beside_other_work():
 
 
 def test_run_inside_an_event_loop_points_to_arun():
-    """Called where a loop runs already, as in a notebook, run() names the function to await instead."""
+    """On a running loop, as in a notebook, run() names the function to await instead."""
 
     async def notebook():
         unerring.run(Doubling(), double, k=2)
@@ -200,7 +200,7 @@ def test_run_inside_an_event_loop_points_to_arun():
 
 
 def test_a_run_works_inside_a_thread():
-    """Outside the main thread, which receives no signals, a run works as anywhere."""
+    """A run works outside the main thread, which alone receives signals."""
     results = []
     thread = threading.Thread(target=lambda: results.append(unerring.run(Doubling(), double, k=2)))
     thread.start()
@@ -209,7 +209,7 @@ def test_a_run_works_inside_a_thread():
 
 
 def test_an_observer_sees_every_step():
-    """Options.observer hears of each committed step, in order."""
+    """Options.observer gets each committed step, in order."""
     seen = []
 
     class Watching:
@@ -221,7 +221,7 @@ def test_an_observer_sees_every_step():
 
 
 def test_more_replies_than_votes_that_win_are_refused(tmp_path):
-    """`min_replies` above what the rule needs would change nothing, so it is refused in every door, with what fits."""
+    """`min_replies` above what the rule needs changes nothing, so it is refused everywhere, with the largest value."""
     path = tmp_path / "run.db"
     refused = r"`min_replies` 9 is more than the 3 votes that can decide a step \(ahead-by 3\): give at most 3"
     for options in (Options(min_replies=9), Options(policy=Policy(AheadBy(3), min_replies=9))):
@@ -234,7 +234,7 @@ def test_more_replies_than_votes_that_win_are_refused(tmp_path):
 
 
 def test_bad_input_before_the_first_call_leaves_no_journal(tmp_path):
-    """The corrected command begins in the file of the same name; once a model was called, the journal stays."""
+    """The corrected command begins in the same file; once a model was called, the journal stays."""
     path = tmp_path / "run.db"
     with pytest.raises(InputError, match="has no word for"):
         unerring.run(Doubling(), "embedded", path, k=3)
@@ -243,7 +243,7 @@ def test_bad_input_before_the_first_call_leaves_no_journal(tmp_path):
 
 
 def test_bad_input_after_the_first_call_keeps_the_journal(tmp_path):
-    """What was asked is paid for: it is not thrown away with the file."""
+    """Samples that were paid for are not thrown away with the file."""
     path = tmp_path / "run.db"
 
     def refusing(prompt, settings):

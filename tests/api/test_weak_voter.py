@@ -49,7 +49,7 @@ def calibration():
 
 
 def test_a_voter_that_is_wrong_more_often_than_right_weighs_nothing(calibration):
-    """Its votes move nothing, and those of the others count as much as one that is right on 99 of 100 steps."""
+    """Its votes have no effect, and those of the others count as ones that are right on 99 of 100 steps."""
     policy, _ = planned_policy(CHAIN, voters(), Target(0.95, "log-odds", calibration))
     weights = dict(policy.rule.weights.voters)
     assert weights["weak"].bins == (0,)
@@ -57,7 +57,7 @@ def test_a_voter_that_is_wrong_more_often_than_right_weighs_nothing(calibration)
 
 
 def test_twelve_disks_are_solved_without_an_error_by_weighed_votes(calibration, tmp_path):
-    """Planned for 95 % under log-odds, 4,095 steps come out right; the report shows who was outvoted."""
+    """Planned for 95 % under log-odds, 4,095 steps are right; the report shows who was outvoted."""
     path = tmp_path / "run.db"
     options = Options(target=Target(0.95, "log-odds", calibration))
     result = unerring.run(CHAIN, voters(), path, options=options)
@@ -72,7 +72,7 @@ def test_twelve_disks_are_solved_without_an_error_by_weighed_votes(calibration, 
 
 
 def test_counted_votes_take_twice_as_many(calibration):
-    """First-to-ahead-by-k reaches the target as well, with k = 5: each vote of the weak voter is to be made up for."""
+    """First-to-ahead-by-k reaches the target with k = 5, since each vote of the weak voter must be made up for."""
     (counted,) = plan([calibration], STEPS, 0.95, "ahead-by")
     (weighed,) = plan([calibration], STEPS, 0.95, "log-odds")
     assert counted.races.rule == AheadBy(5)
@@ -80,7 +80,7 @@ def test_counted_votes_take_twice_as_many(calibration):
     assert weighed.races.votes < 0.6 * counted.races.votes
 
 
-def test_the_margin_that_two_good_voters_need_is_too_small_beside_a_weak_one(calibration):
+def test_the_margin_of_two_good_voters_is_too_small_with_a_weak_one(calibration):
     """Votes that are right on 99 % need k = 3 for 4,095 steps; with the weak voter in turn that loses most chains."""
     job = PlannedJob(STEPS, 0.95)
     true = replace(measured_assumptions(calibration), spread=equal_spread(WRONG))

@@ -1,4 +1,4 @@
-"""The contract of journals, whatever stores them. Tests of a new kind inherit `JournalContract`.
+"""The contract of journals, for any store. Tests of a new kind inherit `JournalContract`.
 
 A test class gives a fixture `store`: one journal's whole life, from its creation on.
 """
@@ -50,7 +50,7 @@ AWKWARD = (
 
 
 def opened(text: str = "hanoi") -> Opened:
-    """An opening entry with a text in every place that takes one."""
+    """An opening entry with a text in every field that takes one."""
     return Opened(
         process=text,
         parameters={text: [1, 2.5, None, True, {text: text}]},
@@ -70,12 +70,12 @@ def sample(text: str | int, step: int = 0, slot: int = 0) -> Reply:
 
 
 def call(text: str, step: int = 0, slot: int = 0) -> Replies:
-    """A call that brought one sample."""
+    """A call that returned one sample."""
     return Replies((sample(text, step, slot),))
 
 
 def one_of_each(text: str) -> list[Entry]:
-    """An entry of every kind, with and without what may be left out."""
+    """An entry of every kind, with and without its optional fields."""
     flagged = Reply(0, 2, text, None, FlagKind.TRUNCATED, Usage(), Finish.LENGTH, None, 0)
     return [
         opened(text),
@@ -113,16 +113,16 @@ def one_of_each(text: str) -> list[Entry]:
 
 
 class JournalContract(Published):
-    """The promises that users hold their journals to, and those of the kinds of entries."""
+    """The promises of a journal to its users, for all kinds of entries."""
 
     def test_a_new_journal_is_empty(self, store: Store):
-        """A journal that was just made holds no entry and owes none."""
+        """A new journal has no entry, and none that is pending."""
         journal = store.create()
         assert (journal.pending, store.read()) == (0, [])
         journal.close()
 
     def test_every_commit_covers_all_that_was_appended_before_it(self, store: Store):
-        """A reader that comes after a commit sees every entry appended before it, at each of many commits."""
+        """A reader after a commit sees every entry appended before it, at each of many commits."""
         journal = store.create()
 
         async def go_on() -> None:
@@ -136,7 +136,7 @@ class JournalContract(Published):
         journal.close()
 
     def test_commits_may_wait_side_by_side(self, store: Store):
-        """Several waiters on one commit are all served, each with its own entry in place."""
+        """Several tasks waiting for a commit all continue, each with its own entry stored."""
         journal = store.create()
 
         async def one(step: int) -> int:
@@ -161,15 +161,15 @@ class JournalContract(Published):
         journal.close()
 
     def test_closing_keeps_what_was_never_committed(self, store: Store):
-        """Closing makes everything durable that was appended, without a commit."""
+        """Closing makes all appended entries durable, without a commit."""
         journal = store.create()
         for entry in one_of_each("x"):
             journal.append(entry)
         journal.close()
         assert store.read() == one_of_each("x")
 
-    def test_a_reopened_journal_goes_on_where_it_ended(self, store: Store):
-        """Closing and reopening gives all entries so far, and further ones follow them, five times over."""
+    def test_a_reopened_journal_continues_where_it_ended(self, store: Store):
+        """Reopening gives all entries so far, and further ones follow them, five times over."""
         written: list[Entry] = [opened()]
         journal = store.create()
         journal.append(written[0])
@@ -185,7 +185,7 @@ class JournalContract(Published):
         assert store.read() == written
 
     def test_reopening_alone_changes_nothing(self, store: Store):
-        """A journal that is reopened and closed holds what it held."""
+        """A journal that is reopened and closed has the same entries."""
         journal = store.create()
         journal.append(opened())
         journal.close()
@@ -197,7 +197,7 @@ class JournalContract(Published):
 
     @pytest.mark.parametrize("text", AWKWARD, ids=range(len(AWKWARD)))
     def test_any_text_in_any_kind_of_entry_comes_back(self, store: Store, text: str):
-        """Entries of every kind come back equal, whatever text is in them."""
+        """Entries of every kind are read back equal, with any text in them."""
         journal = store.create()
         for entry in one_of_each(text):
             journal.append(entry)
@@ -207,7 +207,7 @@ class JournalContract(Published):
         assert found == one_of_each(text)
 
     def test_many_entries_come_back(self, store: Store):
-        """Ten thousand entries, far more than one transaction takes, come back in order."""
+        """Ten thousand entries, far more than one transaction takes, are read back in order."""
         journal, entries = store.create(), [call(f"{slot}", slot // 7, slot % 7) for slot in range(10_000)]
         for entry in entries:
             journal.append(entry)

@@ -1,4 +1,4 @@
-"""Endpoints that ship pass the contract of endpoints, against a real server on loopback."""
+"""The endpoints that ship pass the contract of endpoints, against a real server on loopback."""
 
 import pytest
 

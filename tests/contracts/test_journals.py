@@ -19,7 +19,7 @@ from unerring.testing import MemoryJournal
 
 
 class InMemory:
-    """The life of a `MemoryJournal`."""
+    """The store of a `MemoryJournal`."""
 
     def create(self) -> MemoryJournal:
         self._journal = MemoryJournal()
@@ -34,7 +34,7 @@ class InMemory:
 
 
 class InFile:
-    """The life of a `SqliteJournal`; its readers come through connections of their own."""
+    """The store of a `SqliteJournal`; its readers have connections of their own."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "journal.db"
@@ -137,11 +137,11 @@ TestAgreement.settings = settings(max_examples=15, stateful_step_count=15, deadl
 
 
 def test_every_kind_of_entry_is_drawn():
-    """The machine appends every kind that a journal can hold, so that a new kind is not forgotten."""
+    """The state machine appends every kind of entry, so that no new kind is forgotten."""
     assert {*KINDS} == {*get_args(Entry)}
 
 
 @pytest.mark.parametrize("entry", [Committed(1, "x" * 500), Intent(1, 2, 3)], ids=["deflated", "plain"])
 def test_an_entry_is_the_same_after_bytes(entry: Entry):
-    """Both forms of an entry's bytes, plain and deflated, read back to the entry."""
+    """Both forms of an entry's bytes, plain and compressed, read back to the entry."""
     assert decode(encode(entry)) == entry

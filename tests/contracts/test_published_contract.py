@@ -76,7 +76,7 @@ class Cold(Good):
 
 
 class Spoilt(Good):
-    """Is of no use once a call was given up."""
+    """Fails after a call was cancelled."""
 
     spoilt = False
 
@@ -89,7 +89,7 @@ class Spoilt(Good):
 
 
 class Bound(Good):
-    """Is of no use on a second event loop."""
+    """Fails on a second event loop."""
 
     loop = None
 
@@ -133,7 +133,7 @@ class Closing(Good):
 
 
 class Raw(Good):
-    """Lets an exception of its own out."""
+    """Raises an exception of its own."""
 
     async def sample(self, prompt, settings, n):
         raise OSError("connection refused")
@@ -181,7 +181,7 @@ FAILURE = "test_a_failure_is_raised_as_the_providers"
 
 @pytest.mark.parametrize("name", [name for name in promises_of(EndpointContract) if "one_request" not in name])
 def test_a_sampler_that_keeps_its_promises_passes(name):
-    """Each test of the contract passes for a sampler that is as it should be."""
+    """Each test of the contract passes for a correct sampler."""
     contract = contract_for(Good)
     getattr(contract, name)(contract.make())
 
@@ -195,7 +195,7 @@ def test_a_promise_that_is_broken_is_found(kind, name):
 
 
 def test_a_second_request_is_found():
-    """A sampler that tries again by itself is found where requests are counted."""
+    """A sampler that retries by itself is found if requests are counted."""
     sent = []
 
     class Stubborn(Good):
@@ -210,20 +210,20 @@ def test_a_second_request_is_found():
 
 @pytest.mark.parametrize("kind", [Raw, Loud, Good])
 def test_a_failure_that_is_no_providers_is_found(kind):
-    """An exception of its own, one with a key in it, or none at all is no failure of the provider's."""
+    """A sampler's own exception, one with a key in it, or none at all is not accepted as a failure."""
     contract = contract_for(Good, make_failing=staticmethod(kind))
     with pytest.raises((AssertionError, OSError, pytest.fail.Exception)):
         getattr(contract, FAILURE)()
 
 
 def test_a_contract_without_a_sampler_fails():
-    """Who forgets to say how a sampler is made reads that, and not that all is well."""
+    """A contract that does not say how a sampler is made fails with that message."""
     with pytest.raises(NotImplementedError, match="make"):
         type("Contract", (SamplerContract,), {})().make()
 
 
 def test_a_sampler_that_cannot_be_seeded_is_not_compared():
-    """Tests that draw samples again are skipped where they cannot be."""
+    """Tests that draw samples again are skipped for it."""
     contract = contract_for(Forgetful, seeded=False)
     with pytest.raises(pytest.skip.Exception):
         contract.test_samples_come_in_the_order_of_their_numbers(contract.make())
@@ -236,6 +236,6 @@ def test_the_prompts_are_of_a_process_that_ships():
 
 
 def test_stand_ins_need_no_pytest():
-    """Only the contracts import pytest: whoever uses the stand-ins alone does not need it."""
+    """Only the contracts import pytest, not the stand-ins."""
     statement = "import sys, unerring.testing; sys.exit('pytest' in sys.modules)"
     subprocess.run([sys.executable, "-c", statement], check=True, timeout=60)

@@ -48,7 +48,7 @@ class Early(Kept):
 
 
 class Unheard(Kept):
-    """Takes a commit in progress for everybody's."""
+    """Takes a commit in progress for the commit of later entries too."""
 
     busy = False
 
@@ -63,7 +63,7 @@ class Unheard(Kept):
 
 
 class Half(Kept):
-    """Forgets what a cancelled commit had taken up."""
+    """Loses the entries of a cancelled commit."""
 
     async def commit(self):
         group, self.buffer = self.buffer, []
@@ -136,12 +136,12 @@ def test_a_promise_that_is_broken_is_found(kind, name):
 
 
 def test_every_promise_is_broken_once():
-    """No test of the contract is without a journal that fails it."""
+    """Every test of the contract has a journal that fails it."""
     promises = {name for name in dir(JournalContract) if name.startswith("test_")}
     assert promises == {name for _, name in BROKEN}
 
 
 def test_a_contract_without_a_journal_fails(tmp_path):
-    """Who forgets to say how a journal is made reads that, and not that all is well."""
+    """A contract that does not say how a journal is made fails with that message."""
     with pytest.raises(NotImplementedError, match="make"):
         JournalContract.make(tmp_path)

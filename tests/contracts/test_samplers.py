@@ -24,7 +24,7 @@ class TestScriptedSampler(SamplerContract):
 
 
 def answered(prompt, settings):
-    """A model of one's own that is right half the time."""
+    """A user's model that is right half the time."""
     rehearsal = CHAIN.rehearse(prompt)
     return rehearsal.right if settings.sample_seed() % 2 else rehearsal.wrong[0]
 
@@ -60,7 +60,7 @@ class TestPanel(SamplerContract):
         ]
 
     def test_it_is_paid_if_one_is_and_compact_if_all_are(self, sampler):
-        """Intents are kept if any call costs something, and the full wording is used if any sampler wants it."""
+        """Intents are kept if any call costs something, and the full wording is used if any sampler needs it."""
         free = NoisySampler(CHAIN.rehearse)
         assert (sampler.paid, sampler.compact) == (True, False)
         assert (Ensemble([free, free]).paid, Ensemble([free, free]).compact) == (False, True)

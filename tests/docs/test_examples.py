@@ -169,7 +169,7 @@ def test_a_call_sees_its_row_and_the_record_before():
         (migration, '{"name": "A B", "date": "1986-11-05", "amount": "1.00"}\n```'),
     ],
 )
-def test_answers_out_of_form_are_flagged(make, text):
+def test_malformed_answers_are_flagged(make, text):
     """What does not end in the form that was asked for is no vote."""
     chain = make()
     with pytest.raises(RedFlag):

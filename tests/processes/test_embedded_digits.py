@@ -35,7 +35,7 @@ def lists(count, length):
 
 
 def solved(folder, problems, *words):
-    """Have a file of problems solved by the command as it is; returns the lines that it wrote."""
+    """Solve a file of problems with the command; returns the lines that it wrote."""
     given, out = folder / "in.jsonl", folder / "out.jsonl"
     given.write_text("".join(json.dumps(problem) + "\n" for problem in problems), encoding="utf-8")
     assert command_line(["solve", "--input", str(given), "--out", str(out), *words]) == 0
@@ -48,7 +48,7 @@ def solved(folder, problems, *words):
     ids=["products of 5 digits", "a product of 10 digits", "a list"],
 )
 def test_problems_are_solved_without_a_key(tmp_path, problems):
-    """Every answer is the expected one, and every journal adds up and is judged right."""
+    """Every answer is the expected one, and every journal adds up and verifies."""
     for line in solved(tmp_path, problems):
         assert line["right"]
         assert verify(line["journal"]).problem is None
@@ -56,7 +56,7 @@ def test_problems_are_solved_without_a_key(tmp_path, problems):
 
 
 def test_a_limit_takes_the_first_problems(tmp_path):
-    """As many as it says."""
+    """--limit takes as many as it says."""
     assert [line["id"] for line in solved(tmp_path, products(4, 2), "--limit", "2")] == ["p0", "p1"]
 
 
@@ -67,7 +67,7 @@ def test_a_limit_takes_the_first_problems(tmp_path):
 )
 @each("model", ["embedded", ["embedded"], "embedded/digits"])
 def test_the_embedded_model_is_the_one_that_knows_the_process(chain, answer, model):
-    """Whoever says `embedded`, or nothing, need not know that there are two; the policy is that one's own."""
+    """`embedded`, or no model, chooses the one of the two that knows the process, with its own policy."""
     result = run(chain, model)
     assert result.answer == answer
     assert result.report["model"] == "embedded/digits"
@@ -75,7 +75,7 @@ def test_the_embedded_model_is_the_one_that_knows_the_process(chain, answer, mod
 
 
 def questions(chain, count):
-    """Compact prompts of a chain's first steps, on the right way, and right answers to them."""
+    """Compact prompts of a chain's first steps, with right answers before, and the right answers to them."""
     state = chain.start()
     for _ in range(count):
         prompt = chain.subtask(state).first_wording(True)
@@ -92,7 +92,7 @@ PROMPTS = [
 
 
 def test_the_drafter_guesses_most_steps():
-    """What it drafts only saves time; here it has to be right often enough to do so."""
+    """The drafter is right often enough to save time."""
     drafter = Drafter(DIGITS.folder / "draft", DIGITS.beyond)
     tokenizer = drafter.tokenizer
     drafts = drafter.drafts([(tokenizer.begin, *tokenizer.encode(prompt)) for prompt, _ in PROMPTS])
@@ -101,7 +101,7 @@ def test_the_drafter_guesses_most_steps():
 
 
 def test_a_draft_never_changes_a_sample():
-    """The likeliest answers and all samples are those of the member alone, whatever was drafted."""
+    """With any drafts, the most likely answers and all samples are those of the member alone."""
     drafter = Drafter(DIGITS.folder / "draft", DIGITS.beyond)
 
     def drawn(member):
@@ -119,7 +119,7 @@ def test_a_draft_never_changes_a_sample():
     ids=["sort", "multiply"],
 )
 def test_what_it_was_not_trained_on_is_refused(chain, message):
-    """Beyond that all members might be wrong together, so that no vote would help."""
+    """Problems beyond its training are refused, since all members might be wrong together."""
     with pytest.raises(InputError, match=message):
         run(chain)
 
@@ -132,7 +132,7 @@ def test_what_it_was_not_trained_on_is_refused(chain, message):
     ids=["200 products of 5 digits", "50 products of 10 digits", "20 lists of 500 numbers"],
 )
 def test_many_problems_are_all_solved(tmp_path, problems, steps):
-    """Not one is wrong or left open, though each takes hundreds or thousands of steps."""
+    """No problem is wrong or left open, though each takes hundreds or thousands of steps."""
     lines = solved(tmp_path, problems)
     assert len(lines) == len(problems)
     assert all(line["right"] for line in lines)

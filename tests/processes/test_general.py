@@ -12,7 +12,7 @@ from unerring.processes.general import General, canonical_answer, parse_answer, 
 
 
 def test_every_role_has_a_schema_that_its_own_parser_keeps_to():
-    """Strict endpoints want an object with every field required; an answer in that form is read."""
+    """Each role's schema requires every field, as strict endpoints demand, and its parser reads such an answer."""
     roles = General()
     examples = [
         (roles.split("p"), {"thoughts": "", "parts": ["a", "b"], "how": "add"}),
@@ -29,7 +29,7 @@ def test_every_role_has_a_schema_that_its_own_parser_keeps_to():
 
 @given(st.recursive(st.text() | st.integers() | st.booleans(), lambda inner: st.lists(inner, max_size=3)))
 def test_an_answers_form_is_settled_once(value):
-    """Doing it twice changes nothing, so that equality of answers is an equivalence."""
+    """Normalizing an answer twice changes nothing, so that equality of answers is an equivalence."""
     try:
         once = canonical_answer(value)
     except RedFlag:
@@ -38,7 +38,7 @@ def test_an_answers_form_is_settled_once(value):
 
 
 def test_answers_that_mean_the_same_are_the_same():
-    """Numbers as text, with separators or signs, and blanks that say nothing."""
+    """Numbers as text, with separators or signs, and insignificant blanks make no difference."""
     same = [
         '{"answer": 46048}',
         '{"answer": "46048"}',
@@ -51,8 +51,8 @@ def test_answers_that_mean_the_same_are_the_same():
 
 
 @each("text", ["", "7", '{"answer": }', '{"answer": ""}', '{"answer": null}', '{"answer": 1} so', "[]"])
-def test_what_is_no_answer_is_flagged(text):
-    """One JSON object in the last line, with one name in it, or no vote."""
+def test_a_malformed_answer_is_flagged(text):
+    """An answer is one JSON object in the last line, with one name in it."""
     with pytest.raises(RedFlag):
         parse_answer(text)
 

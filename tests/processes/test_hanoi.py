@@ -42,7 +42,7 @@ def game(disks):
 
 @each("disks", range(1, 11))
 def test_the_strategy_solves_every_number_of_disks_as_state_at_says(disks):
-    """Step for step the game is at `state_at`, for odd and even disks, and ends after 2^n - 1 steps on peg 2."""
+    """At every step the game is at `state_at`, for odd and even disks, and it ends after 2^n - 1 steps on peg 2."""
     hanoi = Hanoi(disks)
     steps = list(walked(hanoi))
     assert len(steps) == hanoi.length() == 2**disks - 1
@@ -57,7 +57,7 @@ def test_the_strategy_solves_every_number_of_disks_as_state_at_says(disks):
 @settings(LAW, max_examples=60)
 @given(st.integers(1, MAX_DISKS), st.floats(0, 1, exclude_max=True))
 def test_state_at_agrees_with_walking_on_from_any_step(disks, where):
-    """From a random state of a game of any size, walking 20 steps gives the states that `state_at` gives."""
+    """From a random state of any game, walking 20 steps gives the states of `state_at`."""
     hanoi = Hanoi(disks)
     first = int(where * hanoi.length())
     state = hanoi.state_at(first)
@@ -83,7 +83,7 @@ def test_a_step_outside_the_game_is_refused(step):
 
 
 @each("disks", [0, -1, 21, True, 3.0, "3", None])
-def test_a_number_of_disks_that_cannot_be_is_refused(disks):
+def test_an_impossible_number_of_disks_is_refused(disks):
     """Disks are a whole number from 1 to 20, and the message says so."""
     with pytest.raises(InputError, match="whole number from 1 to 20"):
         Hanoi(disks)
@@ -91,7 +91,7 @@ def test_a_number_of_disks_that_cannot_be_is_refused(disks):
 
 @each("parser", ["Strict", "", None, 3, []])
 def test_an_unknown_parser_is_refused(parser):
-    """There are two parsers, and the message names them."""
+    """The message names the two parsers."""
     with pytest.raises(InputError, match="strict, repairing"):
         Hanoi(3, parser)
 
@@ -107,7 +107,7 @@ def test_the_process_offers_what_a_chain_may():
 
 
 def test_states_and_choices_are_json_data():
-    """Every state and choice comes back unchanged through canonical text."""
+    """Every state and choice is unchanged through canonical text."""
     for state, choice in walked(Hanoi(4)):
         assert parsed(canonical(state)) == state
         assert parsed(canonical(choice)) == choice
@@ -148,14 +148,14 @@ def changed(step, **fields):
     ],
 )
 def test_an_illegal_move_is_named_with_its_step(move, why):
-    """Each way in which a move can break the rules is caught where it stands."""
+    """Each way in which a move can break the rules is found at its step."""
     verdict = Hanoi(3).verify(changed(0, move=move), True)
     assert verdict is not None
     assert re.match(rf"step 0: .*{why}", verdict)
 
 
 def test_a_larger_disk_on_a_smaller_one_is_illegal():
-    """The one rule of the game."""
+    """A larger disk may not be put on a smaller one."""
     choices = [
         {"move": [1, 0, 1], "next_state": [[3, 2], [1], []]},
         {"move": [2, 0, 1], "next_state": [[3], [1, 2], []]},
@@ -177,7 +177,7 @@ def test_a_larger_disk_on_a_smaller_one_is_illegal():
     ],
 )
 def test_a_state_that_the_move_does_not_lead_to_is_caught(pegs):
-    """A right move with a miscopied state is as wrong as a wrong move."""
+    """A right move with a miscopied state is a wrong step."""
     verdict = Hanoi(3).verify(changed(0, next_state=pegs), True)
     assert verdict is not None
     assert verdict.startswith("step 0: the move leads to [[3, 2], [], [1]], not to")
@@ -185,7 +185,7 @@ def test_a_state_that_the_move_does_not_lead_to_is_caught(pegs):
 
 @each("choice", [{"move": [1, 0, 2]}, {"next_state": [[3, 2], [], [1]]}, {}, [], None, 3, "move"])
 def test_a_choice_without_move_or_state_is_caught(choice):
-    """The referee judges whatever was decided, and answers in words."""
+    """The verifier judges any choice, and answers in words."""
     verdict = Hanoi(3).verify([choice], False)
     assert verdict is not None
     assert verdict.startswith("step 0: ")
@@ -193,7 +193,7 @@ def test_a_choice_without_move_or_state_is_caught(choice):
 
 @each("steps", [0, 1, 6])
 def test_a_game_that_stops_short_is_not_finished(steps):
-    """A legal beginning passes as a beginning, and not as a finished game."""
+    """A legal beginning is right as an unfinished game, not as a finished one."""
     hanoi, choices = Hanoi(3), game(3)[:steps]
     assert hanoi.verify(choices, False) is None
     assert "not with all 3 disks on peg 2" in str(hanoi.verify(choices, True))
@@ -214,7 +214,7 @@ def test_a_game_that_ends_on_another_peg_is_not_finished():
 
 
 def test_any_legal_game_passes():
-    """The referee knows the rules and not the strategy: a detour is legal."""
+    """The verifier knows the rules and not the strategy: a detour is legal."""
     detour = [
         {"move": [1, 0, 1], "next_state": [[2], [1], []]},
         {"move": [1, 1, 2], "next_state": [[2], [], [1]]},
@@ -228,7 +228,7 @@ def test_any_legal_game_passes():
 @LAW
 @given(st.integers(2, 6), st.floats(0, 1, exclude_max=True), st.integers(0, 2**32))
 def test_a_single_wrong_step_never_passes(disks, where, seed):
-    """Putting another arrangement of the disks, or another move, in any one step is caught at that step."""
+    """Another arrangement of the disks, or another move, in any one step is found at that step."""
     choices, draw = game(disks), random.Random(seed)
     step = int(where * len(choices))
     right = choices[step]
@@ -261,7 +261,7 @@ def test_the_prompts_name_the_circle_of_disk_1(disks, circle, direction):
 
 @each("disks", [1, 4, 20])
 def test_a_question_holds_the_state_and_never_the_history(disks):
-    """The prompt of a step is a function of previous move and state alone, and shows both as they are."""
+    """The prompt of a step is a function of previous move and state alone, and shows both unchanged."""
     hanoi = Hanoi(disks)
     for step in (0, hanoi.length() // 2, hanoi.length() - 1):
         state = hanoi.state_at(step)
@@ -285,7 +285,7 @@ def test_an_echo_of_the_question_is_no_answer():
 
 @each("disks", range(1, 7))
 def test_a_rehearsal_knows_the_right_answer_and_some_wrong_ones(disks):
-    """For every step the right answer is the truth, and the wrong ones are well-formed and are not."""
+    """For every step the right answer is the truth, and the wrong ones are well-formed and different."""
     hanoi = Hanoi(disks)
     for state, truth in walked(hanoi):
         question = hanoi.subtask(state)
@@ -296,7 +296,7 @@ def test_a_rehearsal_knows_the_right_answer_and_some_wrong_ones(disks):
 
 
 def test_what_a_rehearsal_answers_can_be_rehearsed_on():
-    """A run that went wrong goes on being wrong: every answer offered leads to a state with answers of its own."""
+    """Every offered answer, also a wrong one, leads to a state with answers of its own."""
     for disks in (2, 3):
         hanoi = Hanoi(disks)
         states, seen = [hanoi.start()], set()
@@ -313,20 +313,20 @@ def test_what_a_rehearsal_answers_can_be_rehearsed_on():
 
 @each("prompt", ["", "clockwise", "clockwise last = none state = none", "move = [1, 0, 2]"])
 def test_only_a_compact_prompt_can_be_rehearsed(prompt):
-    """Other text is an error of input."""
+    """Other text is an input error."""
     with pytest.raises(InputError, match="compact"):
         Hanoi().rehearse(prompt)
 
 
 @each("pegs", [[[1, 2], [], []], [[2], [1, 3], []]])
 def test_a_state_without_disk_1_on_top_has_no_strategy(pegs):
-    """Where the rules of the game are broken already, the strategy says so as an illegal move."""
+    """If the rules are broken already, the strategy raises an illegal move."""
     with pytest.raises(IllegalMove):
         strategy(None, pegs, 1)
 
 
 def test_moving_makes_new_pegs():
-    """`moved` leaves the pegs it was given alone."""
+    """`moved` leaves the given pegs unchanged."""
     pegs = [[2, 1], [], []]
     assert moved(pegs, Move(1, 0, 1)) == [[2], [1], []]
     assert pegs == [[2, 1], [], []]

@@ -1,4 +1,4 @@
-"""Hanoi parsers, strict and repairing, on right answers, damaged ones, and text made to break them."""
+"""The Hanoi parsers, strict and repairing, on right answers, damaged ones, and text made to break them."""
 
 import time
 
@@ -35,13 +35,13 @@ CHOICE = {"move": [1, 0, 2], "next_state": [[3, 2], [], [1]]}
     ],
 )
 def test_the_format_asked_for_is_parsed(text):
-    """Spaces, line ends, case, words around the two assignments, and a comma before a bracket do not matter."""
+    """Spaces, line ends, case, words around the two assignments, and a comma before a bracket make no difference."""
     assert parse_strict(text, 3) == CHOICE
 
 
 @each("parse", [parse_strict, parse_repairing])
 def test_the_last_move_and_the_last_state_count(parse):
-    """An answer that corrects itself is taken at its last word."""
+    """Of several moves and states in an answer the last ones count."""
     first = "move = [2, 0, 1]\nnext_state = [[3], [2], [1]]"
     assert parse(f"{first}\nNo, wait:\n{RIGHT}", 3) == CHOICE
 
@@ -57,7 +57,7 @@ def test_the_last_move_and_the_last_state_count(parse):
     ],
 )
 def test_a_malformed_last_move_is_flagged_though_an_earlier_one_is_well_formed(last):
-    """The last `move = [...]` is the answer: where it is not three integers, an earlier one does not stand in."""
+    """If the last `move = [...]` is not three integers, an earlier one does not replace it."""
     with pytest.raises(RedFlag):
         parse_strict(f"{RIGHT}\n{last}", 3)
 
@@ -73,7 +73,7 @@ def test_a_malformed_last_move_is_flagged_though_an_earlier_one_is_well_formed(l
     ],
 )
 def test_a_malformed_last_state_is_flagged_though_an_earlier_one_is_well_formed(last):
-    """The last `next_state = [...]` is the answer: where it is malformed, an earlier one does not stand in."""
+    """If the last `next_state = [...]` is malformed, an earlier one does not replace it."""
     with pytest.raises(RedFlag):
         parse_strict(f"{RIGHT}\n{last}", 3)
 
@@ -83,7 +83,7 @@ def test_a_malformed_last_state_is_flagged_though_an_earlier_one_is_well_formed(
     ["move = done", "move = 1, 0, 2", "move = [1, [0], 2]", "next_state = [[3, 2], [1]]", "next_state = [[3, 2"],
 )
 def test_what_does_not_match_the_pattern_after_the_answer_is_only_text(aside):
-    """As in the paper, the last *match* counts: a label without its lists is no answer, and takes none away."""
+    """As in the paper, the last *match* counts: a label without its lists is only text."""
     assert parse_strict(f"{RIGHT}\n{aside}", 3) == CHOICE
 
 
@@ -140,7 +140,7 @@ def test_a_malformed_answer_is_flagged(text):
 
 
 def test_the_strict_parser_judges_form_and_not_sense():
-    """A well-formed wrong answer votes: whether it is right is for the race."""
+    """A well-formed wrong answer votes."""
     wrong = parse_strict("move = [3, 2, 2]\nnext_state = [[1, 2], [], [3]]", 3)
     assert wrong == {"move": [3, 2, 2], "next_state": [[1, 2], [], [3]]}
     for move in ([1, 0, -2], [1000, 0, 2]):
@@ -150,7 +150,7 @@ def test_the_strict_parser_judges_form_and_not_sense():
 @each("disks", [1, 2, 9, 10, 20])
 @each("parser", MOVE_PARSERS)
 def test_right_answers_are_parsed_for_any_number_of_disks(disks, parser):
-    """The truth of a state, written in the format asked for, is parsed back as that very choice."""
+    """The truth of a state, written in the format asked for, is parsed back as that choice."""
     hanoi = Hanoi(disks, parser)
     for step in range(0, hanoi.length(), max(1, hanoi.length() // 9)):
         state = hanoi.state_at(step)
@@ -170,7 +170,7 @@ def test_right_answers_are_parsed_for_any_number_of_disks(disks, parser):
     ],
 )
 def test_the_repairing_parser_accepts_what_the_strict_one_flags(text):
-    """A state whose last bracket is missing is repaired, as in the paper; the strict parser flags it."""
+    """A state without its last bracket is repaired, as in the paper; the strict parser flags it."""
     assert parse_repairing(text, 3) == CHOICE
     with pytest.raises(RedFlag):
         parse_strict(text, 3)
@@ -178,7 +178,7 @@ def test_the_repairing_parser_accepts_what_the_strict_one_flags(text):
 
 @each("state", [[[3, 2], [], []], [[3, 2], [1], [1]], [[3, 2], [], [7]], [[], [], []]])
 def test_the_repairing_parser_checks_no_disks(state):
-    """A disk that is lost, doubled or made up is no red flag for the repairing parser, as it is for the strict one."""
+    """A lost, doubled or invented disk is a red flag for the strict parser only."""
     text = f"move = [1, 0, 2]\nnext_state = {state}"
     assert parse_repairing(text, 3) == {"move": [1, 0, 2], "next_state": state}
     with pytest.raises(RedFlag, match="each of 3 disks once"):
@@ -196,8 +196,8 @@ MENDED_BY_NEITHER = {
 
 
 @each("text", MENDED_BY_NEITHER.values(), ids=MENDED_BY_NEITHER.keys())
-def test_the_repairing_parser_flags_what_it_cannot_mend(text):
-    """It repairs the brackets of a state and nothing else: if that gives no move or not three lists, it is flagged."""
+def test_the_repairing_parser_flags_what_it_cannot_repair(text):
+    """It repairs only the brackets of a state; without a move or three lists the answer is flagged."""
     for parse in (parse_repairing, parse_strict):
         with pytest.raises(RedFlag):
             parse(text, 3)
@@ -206,7 +206,7 @@ def test_the_repairing_parser_flags_what_it_cannot_mend(text):
 @LAW
 @given(st.integers(1, 12), st.floats(0, 1, exclude_max=True))
 def test_where_the_strict_parser_accepts_an_answer_the_repairing_one_agrees(disks, where):
-    """On well-formed answers the two parsers differ in nothing."""
+    """On well-formed answers both parsers give the same choice."""
     hanoi = Hanoi(disks)
     truth = hanoi.truth(hanoi.state_at(int(where * hanoi.length())))
     text = answer(Move(*truth["move"]), truth["next_state"])
@@ -257,7 +257,7 @@ def test_parsers_raise_nothing_but_red_flags(text):
 @settings(LAW, max_examples=250)
 @given(st.lists(st.tuples(st.integers(0, 60), st.sampled_from(["cut", "put", "swap", "double"]), pieces), max_size=4))
 def test_parsers_survive_damaged_answers(damages):
-    """A right answer with a few pieces cut, put in, exchanged or doubled is parsed or flagged, never a crash."""
+    """A right answer with pieces cut, inserted, exchanged or doubled is parsed or flagged without a crash."""
     text = RIGHT
     for where, how, piece in damages:
         head, tail = text[:where], text[where:]
@@ -272,7 +272,7 @@ def test_parsers_survive_damaged_answers(damages):
     ids=["move", "state"],
 )
 def test_huge_integers_are_flagged(form, digits):
-    """A number of more than 18 digits is a red flag, not a crash."""
+    """A number of more than 18 digits is a red flag."""
     text = form.format(n="9" * digits)
     with pytest.raises(RedFlag):
         parse_strict(text, 3)
@@ -309,7 +309,7 @@ LONG = {
 @each("parser", MOVE_PARSERS)
 @each("text", LONG.values(), ids=LONG.keys())
 def test_long_adversarial_text_takes_no_time(parser, text):
-    """Text made to send a regular expression backtracking is parsed or flagged in under a second of this process."""
+    """Text made for regular-expression backtracking is parsed or flagged within a second of this process."""
     started = time.process_time()
     with pytest.raises(RedFlag):
         MOVE_PARSERS[parser](f"move = [1, 0, 2]\n{text}", 3)

@@ -1,4 +1,4 @@
-"""Wordings of the Hanoi question: each is as complete as the first, and gives no more away."""
+"""The wordings of the Hanoi question: each is as complete as the first, and reveals no more."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def states(disks):
 
 
 def carried_out(prompt):
-    """The answer that follows from what a wording says, and from nothing else."""
+    """The answer that follows from a wording alone."""
     pegs = json.loads(PEGS.search(prompt)[0])
     last = LAST.search(prompt)
     assert (last is None) is (NONE.search(prompt) is not None)
@@ -41,8 +41,8 @@ def test_every_wording_says_all_that_is_needed(disks):
         assert [carried_out(prompt) for prompt in wordings] == [hanoi.truth(state)] * 3
 
 
-def test_no_wording_tells_the_answer():
-    """Neither the move nor the position after it stands in a wording; the position before it does so once."""
+def test_no_wording_contains_the_answer():
+    """Neither the move nor the position after it is in a wording; the position before it is there once."""
     for hanoi, state, wordings in states(4):
         choice = hanoi.truth(state)
         for prompt in wordings:
@@ -60,7 +60,7 @@ def test_every_wording_asks_for_the_same_answer():
 
 
 def test_the_first_wording_is_what_it_always_was():
-    """Whole prompts of the paper's form come first; with one wording, which is the default, there is no other."""
+    """The first wording is the paper's whole prompt; with one wording, the default, there is no other."""
     for hanoi, state, wordings in states(3):
         assert wordings[0] == full_prompt(state["last"], state["pegs"], hanoi.turn)
         assert Hanoi(3).subtask(state).wordings(compact=False) == wordings[:1]
@@ -68,7 +68,7 @@ def test_the_first_wording_is_what_it_always_was():
 
 
 def test_models_that_know_compact_prompts_are_asked_in_one_wording():
-    """What was trained on one form is asked in that form, whatever the number of wordings."""
+    """Models trained on the compact prompt are asked in it, whatever the number of wordings."""
     state = Hanoi(3).start()
     compact = Hanoi(3, wordings=3).subtask(state).wordings(compact=True)
     assert compact == (Hanoi(3).subtask(state).compact,)
@@ -77,7 +77,7 @@ def test_models_that_know_compact_prompts_are_asked_in_one_wording():
 
 
 def test_one_wording_goes_without_saying_in_the_parameters():
-    """Journals and calibrations of one wording stay what they were; of several, their number makes the chain again."""
+    """Journals and calibrations of one wording are unchanged; with several, their number makes the chain again."""
     assert Hanoi(3).parameters() == {"disks": 3, "parser": "strict"}
     several = Hanoi(3, wordings=2)
     assert several.parameters() == {"disks": 3, "parser": "strict", "wordings": 2}
@@ -85,14 +85,14 @@ def test_one_wording_goes_without_saying_in_the_parameters():
 
 
 @each("wordings", [0, 4, -1, True, 1.5, "2", None])
-def test_a_number_of_wordings_that_cannot_be_is_refused(wordings):
+def test_an_impossible_number_of_wordings_is_refused(wordings):
     """There are three."""
     with pytest.raises(InputError, match="wordings must be a whole number from 1 to 3"):
         Hanoi(3, wordings=wordings)
 
 
 def test_a_model_that_one_wording_misleads_is_outvoted_by_its_other_wordings(tmp_path):
-    """A model that always errs in the same way where it is asked in the first wording is right, asked in three."""
+    """A model that always errs in the first wording is right when asked in three."""
 
     def misled(prompt, settings):
         right = carried_out(prompt)

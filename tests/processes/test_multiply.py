@@ -18,7 +18,7 @@ DIGITS = st.integers(0, 9)
 
 
 def walked(product):
-    """Every state of the right way with its choice, and the state at its end."""
+    """Every state of the right path with its choice, and the state at its end."""
     states, choices = [product.start()], []
     while product.subtask(states[-1]) is not None:
         choices.append(product.truth(states[-1]))
@@ -28,7 +28,7 @@ def walked(product):
 
 @given(FACTORS, FACTORS)
 def test_the_steps_end_with_the_product(a, b):
-    """Digit by digit, whatever the factors: as many steps as both say, and the sum is Python's product."""
+    """For any factors there are as many steps as announced, and the sum is Python's product."""
     product = Multiply(a, b)
     assert isinstance(product, Chain)
     states, choices = walked(product)
@@ -40,15 +40,15 @@ def test_the_steps_end_with_the_product(a, b):
 
 @given(st.integers(0, 10**8), st.integers(0, 10**8))
 def test_any_state_can_be_had_without_the_steps_before_it(a, b):
-    """`state_at` gives what walking gives, from the first state to the last."""
+    """`state_at` gives the states of walking, from the first to the last."""
     product = Multiply(a, b)
     states, _ = walked(product)
     assert [product.state_at(step) for step in range(len(states))] == states
 
 
 @given(FACTORS, FACTORS, st.data())
-def test_the_referee_finds_any_wrong_step(a, b, data):
-    """One choice changed anywhere is named by its step; and so are steps too many or too few."""
+def test_the_verifier_finds_any_wrong_step(a, b, data):
+    """One changed choice is named by its step; so are too many or too few steps."""
     product = Multiply(a, b)
     _, choices = walked(product)
     place = data.draw(st.integers(0, len(choices) - 1))
@@ -76,14 +76,14 @@ def test_rehearsed_answers_are_right_and_wrong_ones(x, y, so_far, carry):
     ["", "digit = 3", "carry = 3", "digit = 12\ncarry = 0", "digit = -1\ncarry = 0", "digit = 3\ncarry = 1.5",
      "digit = 3\ncarry = 1\ncarry = none", "digit: 3\ncarry: 1", "digits = 3\ncarry = 1"],
 )  # fmt: skip
-def test_answers_out_of_form_are_flagged(text):
-    """Both lines, one digit each, or no vote; an earlier line does not stand in for a later one."""
+def test_malformed_answers_are_flagged(text):
+    """An answer needs both lines with one digit each; an earlier line does not replace a later one."""
     with pytest.raises(RedFlag):
         parse(text)
 
 
-def test_an_answer_may_think_aloud_before():
-    """The last of each line counts, and a full stop ends a sentence."""
+def test_an_answer_may_begin_with_thoughts():
+    """The last of each line counts, and a full stop may end it."""
     assert parse("digit = 9? No.\n7 * 8 is 56.\ndigit = 6\ncarry = 5.") == {"digit": 6, "carry": 5}
 
 
@@ -99,14 +99,14 @@ def test_every_prompt_has_its_four_numbers_and_nothing_of_the_rest():
 
 
 @each("factor", [-1, 1.5, "7", True, None, 10**MAX_FACTOR_DIGITS])
-def test_what_is_no_factor_is_refused(factor):
-    """A whole number from 0 on, of at most 1,000 digits, or one clear line."""
+def test_an_invalid_factor_is_refused(factor):
+    """A factor is a whole number from 0 with at most 1,000 digits; others get one clear line."""
     with pytest.raises(InputError, match="a must be a whole number of at most 1,000 digits"):
         Multiply(factor, 1)
 
 
 def test_a_noisy_model_multiplies_rightly_by_voting(tmp_path):
-    """Two numbers of ten digits: a hundred steps, each wrong with 5 % for one sample, all right by votes."""
+    """For two numbers of ten digits a hundred steps, each wrong with 5 % for one sample, are all right by votes."""
     product = Multiply(9876543210, 1029384756)
     result = run(product, "noise/p=0.95,v=0.95,c=0", tmp_path / "run.db", k=6, seed=1)
     assert result.answer == 9876543210 * 1029384756

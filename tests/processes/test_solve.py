@@ -39,7 +39,7 @@ def rightly(chain):
 
 
 def role_of(prompt):
-    """Which role of the general version a prompt asks."""
+    """The role of the general version that a prompt asks."""
     marks = {
         "split": "You plan how a problem is solved",
         "solve": "Solve the problem.",
@@ -92,7 +92,7 @@ SUM = " + ".join(map(str, range(1, 14)))
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**12), st.integers(0, 10**12), st.sampled_from([" * ", "x", " × "]))
 def test_right_answers_lead_to_the_product(a, b, sign):
-    """Whatever the factors and the sign between them, halving and adding give Python's product."""
+    """For any factors and any sign between them, halving and adding give Python's product."""
     chain = Solve(f"Multiply the following numbers:\n{a}{sign}{b}", "multiply")
     assert isinstance(chain, Chain)
     result = run(chain, rightly(chain), k=1)
@@ -101,7 +101,7 @@ def test_right_answers_lead_to_the_product(a, b, sign):
 
 
 def test_votes_multiply_rightly_where_single_samples_do_not(tmp_path):
-    """Five products of five digits by a model that errs on 5 %: all right by votes, and not one by single samples."""
+    """Five products of five digits by a model that errs on 5 % are all right by votes, and none by single samples."""
     products = [(46048, 42098), (99999, 10001), (73519, 86420), (12345, 67890), (50607, 80905)]
     alone, voted = [], []
     for a, b in products:
@@ -116,15 +116,15 @@ def test_votes_multiply_rightly_where_single_samples_do_not(tmp_path):
 
 
 def test_a_wrong_product_is_found_by_the_verifier(tmp_path):
-    """The answer is checked by arithmetic: single samples that erred do not pass."""
+    """The answer is checked by arithmetic, so wrong single samples are found."""
     run(Solve("46048 * 42098", "multiply"), "noise/p=0.9,v=1,c=0", tmp_path / "run.db", k=1, seed=1)
     found = verify(tmp_path / "run.db")
     assert found.judged
     assert re.fullmatch(r"step \d+: \d \* \d is \d+, not \d+", found.problem)
 
 
-def test_the_verifier_looks_at_every_step():
-    """A part of the tree that is solved or split wrongly is found before the whole has its answer."""
+def test_the_verifier_checks_every_step():
+    """A part that is solved or split wrongly is found before the whole has its answer."""
     chain = Solve("46 * 2", "multiply")
     judge = CheckedChain(chain).verify
     cut = {"split": {"parts": ["4 * 2", "6 * 2"], "how": "shift 1 and add"}}
@@ -140,7 +140,7 @@ def test_the_verifier_looks_at_every_step():
 
 
 def test_pieces_that_are_not_the_factors_digits_are_flagged():
-    """What cannot be right is no vote: 46048 is not 46 and 48."""
+    """An impossible split is no vote: 46048 is not 46 and 48."""
     parse = Solve("46048 * 42", "multiply").subtask(Solve("46048 * 42", "multiply").start()).parse
     assert parse("high = 46\nlow = 048")["split"]["parts"] == ["46 * 42", "048 * 42"]
     for text in ("high = 46\nlow = 48", "small", "high = 46048\nlow = ", "low = 048"):
@@ -159,7 +159,7 @@ def test_a_problem_is_split_solved_and_put_together():
     assert CheckedChain(chain).verify is None  # whether it is right cannot be checked offline
 
 
-def test_the_tree_can_be_looked_at(tmp_path):
+def test_the_tree_so_far_can_be_read(tmp_path):
     """`tree_so_far` gives the problems with their parts, answers and steps, each step once."""
     chain, path = Solve(SUM), tmp_path / "run.db"
     run(chain, talks(split=halves, solve=adds, compose=sums_up), path, k=2)
@@ -197,7 +197,7 @@ def test_a_linear_problem_is_done_step_by_step():
 
 
 def cuts(problem, prompt, drawn):
-    """Splits as many ways as there are samples."""
+    """Splits in as many ways as there are samples."""
     terms = problem.split(" + ")
     at = 1 + drawn.slot % (len(terms) - 1)
     return {"parts": [" + ".join(terms[:at]), " + ".join(terms[at:])], "how": "add the two answers"}
@@ -214,7 +214,7 @@ JUDGED = talks(split=cuts, solve=adds, compose=sums_up, judge=judges)
 
 
 def test_where_splits_differ_they_are_judged(tmp_path):
-    """If the votes decide nothing there is a shortlist, and judges choose from it: the answer is right."""
+    """If no split wins the vote there is a shortlist, from which judges choose, and the answer is right."""
     chain = Solve(SUM, depth=1, shortlist=5)
     result = run(chain, JUDGED, tmp_path / "run.db", k=3)
     assert result.answer == 91
@@ -225,8 +225,8 @@ def test_where_splits_differ_they_are_judged(tmp_path):
 
 
 @each("verdict", ["none of them", '{"choice": 0}', '{"choice": 99}', '{"choice": "the first"}', "{}"])
-def test_a_judge_that_cannot_be_read_elects_nobody(verdict):
-    """Its answers are flags, and the run stops undecided: the first candidate is not taken instead."""
+def test_an_unreadable_judge_elects_no_candidate(verdict):
+    """Its answers are flags, and the run stops undecided: the first candidate is not taken."""
     chain = Solve(SUM, depth=1, shortlist=5)
     with pytest.raises(StepUndecided, match="step 1 is undecided after 0 votes"):
         run(chain, talks(split=cuts, judge=lambda *_: verdict), options=Options(policy=CAREFUL))
@@ -260,7 +260,7 @@ def test_a_judge_that_cannot_be_read_elects_nobody(verdict):
     ],
 )
 def test_a_bad_split_is_flagged_and_the_run_stops(tmp_path, split):
-    """Whatever is always proposed, the run ends undecided after a few calls, and can go on with a better model."""
+    """If every split is bad, the run ends undecided after a few calls; a better model can continue it."""
     path = tmp_path / "run.db"
     bad = talks(split=lambda problem, *_: split(problem))
     with pytest.raises(StepUndecided, match="step 0 is undecided after 0 votes"):
@@ -271,7 +271,7 @@ def test_a_bad_split_is_flagged_and_the_run_stops(tmp_path, split):
 
 
 def test_a_problem_that_is_split_for_ever_ends_at_its_limits():
-    """Splits into two new problems each time: at the deepest level they are solved as they are."""
+    """If each problem is split into two new ones, those at the deepest level are solved as they are."""
     asked = []
 
     def always(problem, prompt, drawn):
@@ -286,7 +286,7 @@ def test_a_problem_that_is_split_for_ever_ends_at_its_limits():
 
 
 def test_a_tree_stopped_after_every_step_ends_as_one_that_was_not(tmp_path):
-    """Taken up again after each step it has the same choices, and asks nothing twice."""
+    """Resumed after each step it has the same choices, and asks nothing twice."""
     model = talks(split=halves, solve=adds, compose=sums_up)
     whole = run(Solve(SUM), model, tmp_path / "whole.db", k=3)
     path, result = tmp_path / "parts.db", None
@@ -328,13 +328,13 @@ def test_every_call_sees_its_own_problem_and_not_the_whole():
      ({"problem": "x", "parse": "text"}, "parse must be one of json, lenient-json")],
 )  # fmt: skip
 def test_bad_parameters_are_refused(given, message):
-    """One clear line."""
+    """Each gives one clear line."""
     with pytest.raises(InputError, match=message):
         Solve(**given)
 
 
 def test_the_shortlist_is_an_entry_of_its_own(tmp_path):
-    """It stands in the journal right before the step is committed."""
+    """It is in the journal right before the step is committed."""
     chain, path = Solve(SUM, depth=1, shortlist=5), tmp_path / "run.db"
     run(chain, JUDGED, path, k=3)
     entries = list(History(path)._reader.entries())
@@ -361,7 +361,7 @@ def test_how_strictly_replies_are_read_is_a_parameter():
             getattr(strict.roles, role)(*asked[role]).parse(fenced)
 
 
-def test_general_roles_say_what_is_wanted():
+def test_general_roles_name_the_form_of_the_answer():
     """Each prompt names the form of its answer."""
     roles = General()
     assert '"parts"' in roles.split("p").prompt
@@ -371,7 +371,7 @@ def test_general_roles_say_what_is_wanted():
 
 
 @each(
-    ("problem", "way"),
+    ("problem", "roles"),
     [
         ("46048 * 42098", "multiply"),
         ("Multiply the following numbers:\n46048 × 42098", "multiply"),
@@ -384,20 +384,20 @@ def test_general_roles_say_what_is_wanted():
         ("1.5 * 3", "general"),
     ],
 )
-def test_a_problem_that_is_nothing_but_a_product_or_a_list_has_its_own_way(problem, way):
-    """Everything else goes to the general roles, whatever numbers it holds."""
-    assert roles_for(problem) == way
+def test_pure_products_and_lists_have_their_own_processes(problem, roles):
+    """Everything else goes to the general roles, whatever numbers are in it."""
+    assert roles_for(problem) == roles
 
 
 @pytest.mark.timeout(10)
 @each("text", ["12" + " " * 19_000 + "x", "Sort " + "1 " * 9_000 + "x", "1" * 19_999, "1 * " * 5_000])
-def test_long_problems_are_told_apart_at_once(text):
+def test_long_problems_are_recognized_at_once(text):
     """No text makes the recognition of products and lists take long."""
     assert roles_for(text) == "general"
 
 
 def test_a_list_to_be_sorted_makes_the_chain_that_sorts():
-    """And of what is no list it is said how one is written."""
+    """A text that is no list gets a message on how one is written."""
     assert sort_chain("Sort 3, -1, 2").numbers == [3, -1, 2]
     with pytest.raises(InputError, match="written Sort 3, -1, 2"):
         sort_chain("Sort apples")

@@ -27,7 +27,7 @@ LISTS = st.lists(NUMBERS, max_size=40)
 
 
 def walked(sort_chain):
-    """The choices of the right way, and the state at its end."""
+    """The choices of the right path, and the state at its end."""
     state, choices = sort_chain.start(), []
     while sort_chain.subtask(state) is not None:
         choices.append(sort_chain.truth(state))
@@ -37,7 +37,7 @@ def walked(sort_chain):
 
 @given(LISTS)
 def test_the_steps_end_with_the_sorted_list(numbers):
-    """Whatever the numbers, equal ones and none among them: as many comparisons as announced, and Python's order."""
+    """For any numbers there are as many comparisons as announced, and the order is Python's."""
     sort_chain = Sort(numbers)
     assert isinstance(sort_chain, Chain)
     choices, state = walked(sort_chain)
@@ -48,14 +48,14 @@ def test_the_steps_end_with_the_sorted_list(numbers):
 
 
 def test_five_hundred_numbers_take_about_four_thousand_comparisons():
-    """N log2(n) less about n, as merges have it."""
+    """Merges take about n log2(n) - n."""
     rng = Random(1)
     assert 3_700 < Sort([rng.randint(-9999, 9999) for _ in range(500)]).length() < 4_000
 
 
 @given(st.lists(NUMBERS, min_size=2, max_size=12), st.data())
-def test_the_referee_finds_any_wrong_step(numbers, data):
-    """One choice changed anywhere is named by its step; and so are steps too many or too few."""
+def test_the_verifier_finds_any_wrong_step(numbers, data):
+    """One changed choice is named by its step; so are too many or too few steps."""
     sort_chain = Sort(numbers)
     choices, _ = walked(sort_chain)
     place = data.draw(st.integers(0, len(choices) - 1))
@@ -69,7 +69,7 @@ def test_the_referee_finds_any_wrong_step(numbers, data):
 
 @given(NUMBERS, NUMBERS)
 def test_rehearsed_answers_are_right_and_wrong_ones(first, second):
-    """The right answer is the smaller number; the wrong one is another choice, or flagged where both are equal."""
+    """The right answer is the smaller number; the wrong one is another choice, or flagged if both are equal."""
     rehearsal = Sort().rehearse(compact_prompt(first, second))
     assert parse(first, second, rehearsal.right) == min(first, second)
     (wrong,) = rehearsal.wrong
@@ -81,14 +81,14 @@ def test_rehearsed_answers_are_right_and_wrong_ones(first, second):
 
 
 @each("text", ["", "12", "smaller: 12", "smaller = 13", "smaller = 12.5", "smaller = 12\nsmaller ="])
-def test_answers_out_of_form_are_flagged(text):
-    """One of the two numbers behind the last `smaller =`, or no vote."""
+def test_malformed_answers_are_flagged(text):
+    """An answer is one of the two numbers after the last `smaller =`."""
     with pytest.raises(RedFlag):
         parse(12, 125, text)
 
 
-def test_an_answer_may_think_aloud_before():
-    """The last line counts, and a full stop ends a sentence."""
+def test_an_answer_may_begin_with_thoughts():
+    """The last line counts, and a full stop may end it."""
     assert parse(-7, 3, "smaller = 3? No: -7 is negative.\nsmaller = -7.") == -7
 
 
@@ -103,14 +103,14 @@ def test_a_call_sees_two_numbers_and_not_the_list():
 
 
 @each("numbers", [7, "3,1,2", [1.5], [True], ["1"], [MAX_NUMBER + 1], [0] * (MAX_NUMBERS + 1)])
-def test_what_is_no_list_of_integers_is_refused(numbers):
-    """One clear line says what is wanted."""
+def test_an_invalid_list_is_refused(numbers):
+    """One clear line says how a list is written."""
     with pytest.raises(InputError, match="numbers must be"):
         Sort(numbers)
 
 
 def test_a_noisy_model_sorts_rightly_by_voting(tmp_path):
-    """A hundred numbers, each comparison wrong with 5 % for one sample: all right by votes."""
+    """With a hundred numbers, each comparison wrong with 5 % for one sample, all are right by votes."""
     rng = Random(2)
     numbers = [rng.randint(-9999, 9999) for _ in range(100)]
     result = run(Sort(numbers), "noise/p=0.95,v=0.95,c=0", tmp_path / "run.db", k=7, seed=1)
@@ -130,7 +130,7 @@ def test_a_noisy_model_sorts_rightly_by_voting(tmp_path):
     ],
 )
 def test_a_problem_that_is_a_list_to_be_sorted_is_recognized(text):
-    """With brackets or without, on one line or several, with the words that usually stand before it."""
+    """It may have brackets, one line or several, and the usual words before it."""
     assert numbers_in(text) == [3, -1, 20]
 
 
@@ -145,8 +145,8 @@ def test_a_problem_that_is_a_list_to_be_sorted_is_recognized(text):
         "3 - 1",
     ],
 )
-def test_any_other_problem_is_not(text):
-    """Nothing is read into a problem that says more or less than that."""
+def test_any_other_problem_is_not_taken_for_a_sort(text):
+    """A problem that says more or less than a list to be sorted goes to the general roles."""
     assert numbers_in(text) is None
 
 
@@ -157,7 +157,7 @@ on a single line after '####':
 
 
 def test_the_wording_of_the_papers_authors_is_recognized():
-    """Their sorting problems, with the form of the answer that they ask for, go the way of sorts."""
+    """Their sorting problems, with their form of the answer, are solved as sorts."""
     assert order_in(f"{AUTHORS}[3, -1, 20]\n") == ([3, -1, 20], False)
 
 
@@ -174,14 +174,14 @@ def test_the_wording_of_the_papers_authors_is_recognized():
     ],
 )
 def test_the_order_is_that_which_is_asked_for(text, descending):
-    """Highest to lowest is not lowest to highest, before the list or after it; the answer comes in that order."""
+    """The order may be descending, asked for before the list or after it, and the answer has it."""
     assert order_in(text) == ([3, -1, 20], descending)
     result = run(sort_chain(text), "noise/p=1", k=1)
     assert result.answer == sorted([3, -1, 20], reverse=descending)
 
 
 def test_a_descending_sort_is_made_again_from_its_parameters():
-    """The order is a parameter where it is not the usual one, and what is no order is refused."""
+    """The order is a parameter if it is descending, and an unknown order is refused."""
     assert Sort([2, 1]).parameters() == {"numbers": [2, 1]}
     assert Sort(**Sort([2, 1], descending=True).parameters()).descending
     with pytest.raises(InputError, match="descending is true or false"):
@@ -202,7 +202,10 @@ def test_a_descending_sort_is_made_again_from_its_parameters():
     ],
 )
 def test_commas_that_can_be_read_in_one_way_are(text, numbers):
-    """A semicolon or a line's end between numbers makes commas thousands; brackets or blanks make them separators."""
+    """A semicolon or a line end between numbers makes commas thousands separators.
+
+    Brackets or blanks make them list commas.
+    """
     assert numbers_in(text) == numbers
 
 

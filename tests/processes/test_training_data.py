@@ -50,14 +50,14 @@ def texts(data: ModuleType, disks: int, first_step: bool = False, size: int = 40
 
 @each("disks", range(2, MAX_DISKS + 1))
 def test_every_example_is_answered_by_the_rule(data: ModuleType, disks: int) -> None:
-    """The answer trained on is the right answer of the process to the same prompt, for every number of disks."""
+    """The answer trained on is the process's right answer to the same prompt, for every number of disks."""
     for prompt, answer in texts(data, disks):
         assert Hanoi().rehearse(prompt).right == answer
 
 
 @each("disks", range(1, MAX_DISKS + 1))
 def test_first_steps_are_answered_by_the_rule(data: ModuleType, disks: int) -> None:
-    """So is a first step, which has no previous move; for one disk it is the only step there is."""
+    """The same holds for a first step, which has no previous move; with one disk it is the only step."""
     for prompt, answer in texts(data, disks, first_step=True):
         assert " last = none " in prompt
         assert Hanoi().rehearse(prompt).right == answer
@@ -71,7 +71,7 @@ def test_both_directions_and_both_kinds_of_move_occur(data: ModuleType) -> None:
 
 
 def test_most_examples_are_unlike_any_other(data: ModuleType) -> None:
-    """Arrangements are random, so nothing can be learned by heart. What recurs is bare towers."""
+    """Arrangements are random, so nothing can be learned by heart; only bare towers recur."""
     assert len({prompt for prompt, _ in texts(data, 20, size=2000)}) > 1600
 
 
@@ -79,7 +79,7 @@ def test_most_examples_are_unlike_any_other(data: ModuleType) -> None:
 
 
 def digit_texts(digits: ModuleType, batch: Any) -> list[tuple[str, str]]:
-    """Prompts and answers of a batch, as text; every row ends, and then there is nothing but filling."""
+    """Prompts and answers of a batch, as text; every row ends, followed by padding only."""
     found = []
     for row in batch.tokens:
         words = [digits.VOCABULARY[token] for token in row]
@@ -98,7 +98,7 @@ def process_of(prompt: str) -> type[Multiply | MultiplyRoles | Sort]:
 
 
 def test_every_example_of_digits_is_answered_by_arithmetic(digits: ModuleType) -> None:
-    """Prompts are those of the processes, and each answer is the right one of the process to the same prompt."""
+    """Prompts are those of the processes, and each answer is the process's right one."""
     rng = np.random.default_rng(1)
     seen = set()
     for step in range(0, 80, 2):
@@ -113,7 +113,7 @@ def test_every_example_of_digits_is_answered_by_arithmetic(digits: ModuleType) -
 
 
 def test_numbers_to_be_compared_are_often_alike(digits: ModuleType) -> None:
-    """Heads of runs differ little at the end of a sort: equal numbers and equal beginnings are no rare examples."""
+    """Equal numbers and equal first digits are frequent, as at the end of a sort."""
     pairs = [
         tuple(prompt.strip().split(" or "))
         for prompt, _ in digit_texts(digits, digits.comparisons(np.random.default_rng(3), 2000, 4))

@@ -156,6 +156,6 @@ def test_csv_has_no_formula_and_no_control_character(tmp_path):
 
 def test_json_lines_are_inert(tmp_path):
     """JSON lines escape every control character."""
-    told = text_of(journal_of_choices(tmp_path / "run.db", HOSTILE), "votes")
-    assert json.loads(told)["text"] == HOSTILE
-    assert told.rstrip("\n").isprintable()
+    text = text_of(journal_of_choices(tmp_path / "run.db", HOSTILE), "votes")
+    assert json.loads(text)["text"] == HOSTILE
+    assert text.rstrip("\n").isprintable()

@@ -30,7 +30,10 @@ def source(tmp_path):
 
 
 def test_a_fork_takes_over_the_steps_before_and_decides_the_others(source, tmp_path):
-    """Steps, export, verify and report have them; no model is asked about them; the source stays as it is."""
+    """Steps, export, verify and report include the steps before.
+
+    No model is asked about them, and the source is unchanged.
+    """
     before, asked, out = source.read_bytes(), [], tmp_path / "fork.db"
 
     def model(prompt):
@@ -59,7 +62,7 @@ def test_a_fork_takes_over_the_steps_before_and_decides_the_others(source, tmp_p
 
 
 def test_the_report_says_where_a_fork_comes_from(source, tmp_path):
-    """The origin is on record; inherited steps are in no figure of votes, and no evidence of the certificate."""
+    """The origin is recorded; inherited steps count in no figure of votes, and not in the certificate."""
     out = tmp_path / "fork.db"
     made = unerring.fork(source, 3, out, Doubling())
     waiting = unerring.report(out)
@@ -77,8 +80,8 @@ def test_the_report_says_where_a_fork_comes_from(source, tmp_path):
     assert report["certificate"]["voters"][0]["votes"] == 2
 
 
-def test_what_is_not_given_is_as_in_the_source(source, tmp_path):
-    """And what is given is on record: the opening entry differs in these, its time and its origin alone."""
+def test_settings_not_given_are_those_of_the_source(source, tmp_path):
+    """Given settings are recorded: the opening entry differs only in these, its time and its origin."""
     [old] = entries(source, Opened)
     unerring.fork(source, 1, tmp_path / "same.db", Doubling())
     [same] = entries(tmp_path / "same.db", Opened)
@@ -97,7 +100,7 @@ def test_what_is_not_given_is_as_in_the_source(source, tmp_path):
 
 
 def test_a_fork_planned_for_another_target_keeps_what_its_plan_does_not_set(tmp_path):
-    """The margin is planned; caps, least replies and the rounds before escalation are as in the source."""
+    """The margin is planned; caps, least replies and the rounds before escalation are those of the source."""
     kept = Options(vote_cap=900, flag_cap=3, min_replies=2, escalate="noise/p=1", escalate_after=5, max_steps=1)
     with pytest.raises(unerring.Stopped):
         unerring.run(unerring.Hanoi(3), "embedded", tmp_path / "run.db", 9, options=kept)
@@ -132,7 +135,7 @@ def test_a_fork_of_a_fork_inherits_from_it(source, tmp_path):
 
 @pytest.mark.parametrize("at", [0, 4])
 def test_the_first_and_the_last_step_can_be_forked_at(source, tmp_path, at):
-    """At 0 nothing is taken over; at the end all is, and the fork is finished as it is resumed."""
+    """At 0 nothing is taken over; at the end everything is, and the fork is finished once resumed."""
     out = tmp_path / "fork.db"
     unerring.fork(source, at, out, Doubling())
     assert len(entries(out, Inherited)) == at
@@ -141,7 +144,7 @@ def test_the_first_and_the_last_step_can_be_forked_at(source, tmp_path, at):
 
 
 def test_a_fork_resumes_like_any_run(source, tmp_path):
-    """It stops and goes on; the same `run` again goes on with it as well."""
+    """It stops and is resumed; the same `run` again continues it as well."""
     out = tmp_path / "fork.db"
     unerring.fork(source, 1, out, Doubling())
     with pytest.raises(unerring.Stopped):
@@ -150,8 +153,8 @@ def test_a_fork_resumes_like_any_run(source, tmp_path):
     assert unerring.run(Doubling(), double, out, 2).state["value"] == 16
 
 
-def test_a_run_under_way_can_be_forked(tmp_path):
-    """The source is only read, whoever writes to it."""
+def test_a_running_run_can_be_forked(tmp_path):
+    """The source is only read, also while it is being written."""
     path, out = tmp_path / "run.db", tmp_path / "fork.db"
 
     async def forked():
@@ -170,8 +173,8 @@ def test_a_run_under_way_can_be_forked(tmp_path):
     assert unerring.resume(out, Doubling(), double).state["value"] == 16
 
 
-def test_what_cannot_be_forked_leaves_no_file(source, tmp_path):
-    """Too far, negative, onto a file that is there, by another process: one line, and nothing is written."""
+def test_an_impossible_fork_leaves_no_file(source, tmp_path):
+    """A step out of range, a file that exists and another process each give one line, and nothing is written."""
     out, there = tmp_path / "fork.db", sorted(tmp_path.iterdir())
     for at, error, says in ((5, InputError, "has 4 committed steps"), (-1, InputError, "`?at`?")):
         with refused(source, says, error):
@@ -194,7 +197,7 @@ def test_what_cannot_be_forked_leaves_no_file(source, tmp_path):
 
 
 def test_a_fork_is_there_whole_or_not_at_all(source, tmp_path):
-    """Whatever fails while its entries are written leaves no journal, and the place is free."""
+    """If writing its entries fails, there is no journal, and the file name is free."""
     out = tmp_path / "fork.db"
 
     def failing():
@@ -223,7 +226,7 @@ def test_a_source_is_checked_as_far_as_it_is_read(tmp_path):
 
 
 def test_a_process_that_has_changed_can_fork_where_its_states_are_the_same(source, tmp_path):
-    """New wording, new parameters: the fork is a run of the process as it is now, and resumes so."""
+    """With new wording and parameters the fork is a run of the present process, and resumes as one."""
 
     class Reworded(Doubling):
         def subtask(self, state):
@@ -236,8 +239,8 @@ def test_a_process_that_has_changed_can_fork_where_its_states_are_the_same(sourc
     assert unerring.resume(out, Reworded(steps=5), double).state["value"] == 32
 
 
-def test_a_strangers_run_stays_a_strangers(source, tmp_path, monkeypatch):
-    """Its process is given or trusted first; its fork is not taken for one's own, unless it is trusted."""
+def test_a_foreign_run_stays_foreign(source, tmp_path, monkeypatch):
+    """Its process must be given or trusted; its fork does not count as the user's own, unless it is trusted."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
     with refused(source, "give --process module:Class, or --trust|give `chain`|`chain`"):
         unerring.fork(source, 2, tmp_path / "fork.db")
@@ -250,7 +253,7 @@ def test_a_strangers_run_stays_a_strangers(source, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.json")))
 def test_journals_of_earlier_releases_can_be_forked(tmp_path, name):
-    """At their last committed step; the fork holds the same choices, and verifies."""
+    """Forked at their last committed step, they have the same choices, and verify."""
     for file in GOLDEN.glob(f"{name}.db*"):
         shutil.copy(file, tmp_path)
     path, out = tmp_path / f"{name}.db", tmp_path / "fork.db"

@@ -20,31 +20,32 @@ def test_steps_lists_what_was_decided(tmp_path):
 
 
 def test_a_report_adds_up(tmp_path):
-    """Samples received are votes and flags, of decided steps or for nothing; the histograms cover every step."""
+    """Received samples are votes and flags, of decided steps or wasted; the histograms cover every step."""
     path = tmp_path / "run.db"
     unerring.run(HANOI, noise(HANOI, 0.7, 0.7), path, k=3)
-    told = unerring.report(path)
-    samples = told["samples"]
+    report = unerring.report(path)
+    samples = report["samples"]
     assert samples["received"] == samples["voted"] + samples["flagged"] == samples["sent"]
-    assert sum(told["votes_histogram"].values()) == sum(told["rounds_histogram"].values()) == told["steps"] == 15
+    assert sum(report["votes_histogram"].values()) == sum(report["rounds_histogram"].values()) == report["steps"] == 15
     decided = list(unerring.steps(path))
-    assert sum(int(votes) * steps for votes, steps in told["votes_histogram"].items()) == sum(d.votes for d in decided)
-    assert sum(d.votes + d.flags for d in decided) + told["speculation"]["wasted"] == samples["received"]
-    assert sum(told["flags"].values()) == samples["flagged"]
+    votes = sum(int(votes) * steps for votes, steps in report["votes_histogram"].items())
+    assert votes == sum(d.votes for d in decided)
+    assert sum(d.votes + d.flags for d in decided) + report["speculation"]["wasted"] == samples["received"]
+    assert sum(report["flags"].values()) == samples["flagged"]
 
 
 def test_the_report_of_a_stopped_run_says_why(tmp_path):
-    """An unfinished journal reports what there is so far and the reason it stopped."""
-    told = unerring.report(stopped(tmp_path / "run.db"))
-    assert (told["status"], told["steps"], told["length"]) == ("paused", 2, 4)
-    assert told["stopped"]["kind"] == "step limit"
+    """An unfinished journal has a report so far, with the reason of the stop."""
+    report = unerring.report(stopped(tmp_path / "run.db"))
+    assert (report["status"], report["steps"], report["length"]) == ("paused", 2, 4)
+    assert report["stopped"]["kind"] == "step limit"
 
 
 # --- the files themselves
 
 
-def test_somebody_who_is_reading_does_not_keep_a_run_from_its_end(tmp_path):
-    """A run finishes though its journal is being read, and the journal holds while and after it is."""
+def test_a_reader_does_not_keep_a_run_from_its_end(tmp_path):
+    """A run finishes though its journal is being read, and the journal verifies during that and after."""
     path = stopped(tmp_path / "run.db")
     reading = unerring.steps(path)
     next(reading)
@@ -55,8 +56,8 @@ def test_somebody_who_is_reading_does_not_keep_a_run_from_its_end(tmp_path):
     assert unerring.resume(path).state["value"] == 16
 
 
-def test_a_file_of_ones_own_is_not_written_over(tmp_path):
-    """A file that is no journal is refused by every function, and neither changed nor given company."""
+def test_a_users_file_is_not_overwritten(tmp_path):
+    """Every function refuses a file that is no journal, neither changes it nor writes a file next to it."""
     path = tmp_path / "thesis.txt"
     path.write_text("four years of work")
     for use in (
@@ -73,7 +74,7 @@ def test_a_file_of_ones_own_is_not_written_over(tmp_path):
 
 
 def test_a_missing_journal_is_not_made_by_reading_it(tmp_path):
-    """Reading or resuming a journal that is not there is an InputError and makes no file."""
+    """Reading or resuming a missing journal is an InputError and makes no file."""
     for use in (unerring.resume, unerring.report, unerring.verify, lambda path: list(unerring.steps(path))):
         with pytest.raises(InputError, match="No such file"):
             use(tmp_path / "missing.db")

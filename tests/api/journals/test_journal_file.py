@@ -24,7 +24,7 @@ def test_an_opened_journal_reads_what_the_functions_read(tmp_path):
 
 
 def test_an_opened_journal_resumes_and_shows_the_run_as_it_grows(tmp_path):
-    """The object reads the file again each time, so that after a resume it shows the steps that came."""
+    """The object reads the file each time, so that after a resume it has the new steps."""
     opened = unerring.open(stopped(tmp_path / "run.db"))
     assert len(list(opened.steps())) == 2
     assert opened.resume(model=double).steps == 4 == len(list(opened.steps()))
@@ -64,7 +64,7 @@ def test_an_export_of_something_else_is_refused(tmp_path):
 
 
 def test_a_damaged_journal_is_opened_and_repaired(tmp_path):
-    """The intact leading entries are kept, and the run goes on from there."""
+    """The intact first entries are kept, and the run continues from there."""
     path = tmp_path / "run.db"
     unerring.run(Doubling(), double, path, k=2)
     data = bytearray(path.read_bytes())
@@ -80,7 +80,7 @@ def test_a_damaged_journal_is_opened_and_repaired(tmp_path):
 
 
 def test_what_is_no_journal_is_not_opened(tmp_path):
-    """A missing file and a file of something else are refused at once."""
+    """A missing file and a file of another kind are refused at once."""
     with pytest.raises(unerring.InputError, match="cannot read the journal"):
         unerring.open(tmp_path / "missing.db")
     (tmp_path / "text.txt").write_text("text")

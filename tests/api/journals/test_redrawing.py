@@ -18,8 +18,8 @@ from unerring.runtime.config import Guards
 from unerring.testing import ScriptedSampler
 
 
-def test_samples_are_drawn_anew(tmp_path):
-    """What the step had is set aside, and other samples decide it; the report counts that."""
+def test_samples_are_drawn_again(tmp_path):
+    """The step's samples are set aside, and new ones decide it; the report counts both."""
     path = parked(tmp_path / "run.db")
     recorded = decide(path, resample=True)
     assert (recorded.step, recorded.choice, recorded.model) == (1, None, None)
@@ -31,7 +31,7 @@ def test_samples_are_drawn_anew(tmp_path):
 
 
 def test_a_step_that_stays_undecided_can_be_reviewed_again(tmp_path):
-    """Drawn again without success, it is parked again with its new samples; those set aside are counted."""
+    """If new samples do not decide it, it is parked again with them; those set aside are counted."""
     path = parked(tmp_path / "run.db")
     decide(path, resample=True)
     with pytest.raises(StepUndecided, match="step 1 is undecided after 6 votes"):
@@ -44,7 +44,7 @@ def test_a_step_that_stays_undecided_can_be_reviewed_again(tmp_path):
 
 
 def test_another_model_answers_the_step_and_no_other(tmp_path):
-    """A model that is named draws all samples of that step; the run's own goes on after it."""
+    """A named model draws all samples of that step; the run's own continues after it."""
     path = parked(tmp_path / "run.db", Reworded())
     assert decide(path, model="noise/p=1").model == "noise/p=1"
     result = unerring.resume(path, model=torn)
@@ -55,7 +55,7 @@ def test_another_model_answers_the_step_and_no_other(tmp_path):
 
 
 def test_another_model_can_be_named_where_the_process_cannot_be_made(tmp_path):
-    """The model is recorded without the process; only one that needs it, as the noise sampler does, is refused."""
+    """The model is recorded without the process, unless it needs one, like the noise sampler."""
 
     class Local(Doubling):
         pass
@@ -67,7 +67,7 @@ def test_another_model_can_be_named_where_the_process_cannot_be_made(tmp_path):
 
 
 def test_another_model_can_be_named_after_one_that_does_not_answer(tmp_path):
-    """A substitute that draws nothing but flags, or never answers, does not lock the run up."""
+    """A substitute that draws only flags, or never answers, can be replaced."""
     path = parked(tmp_path / "run.db", Rehearsed())
     decide(path, model="noise/v=0")
     decide(path, model="noise/p=1")
@@ -76,7 +76,7 @@ def test_another_model_can_be_named_after_one_that_does_not_answer(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "message"),
     [
         ("gpt-5", "no model is called"),
         ("noise/q=1", "noise is written"),
@@ -84,22 +84,22 @@ def test_another_model_can_be_named_after_one_that_does_not_answer(tmp_path):
         ("noise/p=1 > noise/p=0.9", "name the model that is to answer"),
     ],
 )
-def test_a_model_that_is_none_is_refused(tmp_path, spec, told):
-    """A specification is looked up before anything is written."""
+def test_an_unknown_model_is_refused(tmp_path, spec, message):
+    """A specification is checked before anything is written."""
     path = parked(tmp_path / "run.db", Rehearsed())
-    with refused(path, told):
+    with refused(path, message):
         decide(path, model=spec)
 
 
 def test_a_model_whose_votes_would_weigh_nothing_is_refused(tmp_path):
-    """Where votes are weighed, a model that was not measured could decide nothing."""
+    """If votes are weighed, a model that was not measured could decide nothing."""
     path = parked(tmp_path / "run.db", Rehearsed(), policy=WEIGHED)
     with refused(path, "would weigh nothing: the weights of this run were measured of one, two"):
         decide(path, model="noise/p=1")
 
 
 class Paid(ScriptedSampler):
-    """An endpoint that is paid for, as a specification would make it."""
+    """A paid endpoint, as a specification makes one."""
 
     name = "paid"
     account = "nowhere"
@@ -115,7 +115,7 @@ class Paid(ScriptedSampler):
 
 
 def test_a_paid_model_needs_a_price_where_the_run_has_a_budget(tmp_path, monkeypatch):
-    """A budget in dollars could not be kept with a model of unknown price: refused, unless its price is given."""
+    """With a budget in dollars a model of unknown price is refused, unless its price is given."""
     path = parked(tmp_path / "run.db", model=Paid([Sample(text, voter="paid") for text in "232323"]), **PAYING)
     other = Paid()
     other.name = "other"

@@ -20,7 +20,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 class Reading(Doubling):
-    """Doubling whose way to read an answer can be changed, as by an edit of its code."""
+    """A doubling chain whose parser can be changed, as by an edit of its code."""
 
     strict = True
     off_by = 0
@@ -42,7 +42,7 @@ def read_otherwise(**how):
 
 
 def wordy(prompt, settings):
-    """A model that answers with words on the second step, in samples other than the first."""
+    """A model that answers with words on the second step, in all samples but the first."""
     answer = double(prompt, settings)
     return f"It is {answer}." if answer == "4" and settings.slot else answer
 
@@ -54,8 +54,8 @@ def undecided(path, model=wordy, **options):
     return path
 
 
-def test_an_open_step_goes_on_with_the_new_verdicts(tmp_path):
-    """No model is asked: samples that were flagged vote once the parser reads them, and the run goes on from there."""
+def test_an_open_step_continues_with_the_new_verdicts(tmp_path):
+    """Without a model, flagged samples vote once the parser reads them, and the run continues from there."""
     path, asked = undecided(tmp_path / "run.db"), []
     chain = read_otherwise(strict=False)
     with pytest.raises(ChainChanged, match="step 1 parses its stored samples differently now"):
@@ -83,7 +83,7 @@ def test_an_open_step_goes_on_with_the_new_verdicts(tmp_path):
 
 
 def test_samples_that_a_stricter_check_rejects_vote_no_more(tmp_path):
-    """The step lacks votes again and has further samples drawn."""
+    """The step lacks votes again, and further samples are drawn."""
     path = tmp_path / "run.db"
 
     def slip(prompt, settings):
@@ -99,7 +99,7 @@ def test_samples_that_a_stricter_check_rejects_vote_no_more(tmp_path):
 
 
 def test_a_dry_run_writes_nothing(tmp_path):
-    """It says the same as the rejudging that follows."""
+    """Its result is that of the rejudging that follows."""
     path, chain = undecided(tmp_path / "run.db"), read_otherwise(strict=False)
     before = entries(path)
     tried = unerring.rejudge(path, chain, dry_run=True)
@@ -111,7 +111,7 @@ def test_a_dry_run_writes_nothing(tmp_path):
 
 
 def test_a_second_time_changes_nothing(tmp_path):
-    """Samples are compared with how they read last."""
+    """Samples are compared with their last reading."""
     path, chain = undecided(tmp_path / "run.db"), read_otherwise(strict=False)
     unerring.rejudge(path, chain)
     before = entries(path)
@@ -121,7 +121,7 @@ def test_a_second_time_changes_nothing(tmp_path):
 
 
 def test_committed_steps_are_compared_and_never_changed(tmp_path):
-    """Each sample that reads otherwise is listed, and each step that would be decided otherwise."""
+    """Each sample that reads differently is listed, and each step that would be decided otherwise."""
     path = stopped(tmp_path / "run.db", chain=Reading())
     before, steps = entries(path), exported(path)
     found = unerring.rejudge(path, read_otherwise(off_by=2))
@@ -134,14 +134,14 @@ def test_committed_steps_are_compared_and_never_changed(tmp_path):
 
 
 def test_a_committed_step_that_votes_would_not_decide_is_listed(tmp_path):
-    """Where all its samples are flagged now, nothing is decided by them."""
+    """If all its samples are flagged now, they decide nothing."""
     path = stopped(tmp_path / "run.db", chain=read_otherwise(checked=False))
     found = unerring.rejudge(path, read_otherwise(off_by=1))
     assert found.overturns == (Overturned(0, 2, None, False), Overturned(1, 4, None, False))
 
 
 def test_a_finished_run_is_only_compared(tmp_path):
-    """Its file stays as it is, to the byte."""
+    """Its file is unchanged to the byte."""
     path = tmp_path / "run.db"
     unerring.run(Reading(), double, path, 2)
     before = path.read_bytes()
@@ -168,7 +168,7 @@ def test_flags_that_the_text_does_not_explain_stay(tmp_path):
 
 
 def test_steps_that_were_asked_ahead_are_judged_as_far_as_samples_lead_to_them(tmp_path):
-    """A run that was asked ahead and killed has several open steps; all of them go on with the new verdicts."""
+    """In a killed run with several open steps, all of them get the new verdicts."""
     path = tmp_path / "run.db"
 
     async def model(prompt, settings):
@@ -196,7 +196,7 @@ def test_steps_that_were_asked_ahead_are_judged_as_far_as_samples_lead_to_them(t
 
 
 def test_a_changed_process_is_refused(tmp_path):
-    """Other parameters, or steps that lead elsewhere, are more than another way to read answers."""
+    """Other parameters, or other states after a step, are more than another reading of answers."""
 
     class Elsewhere(Reading):
         def advance(self, state, choice):
@@ -213,7 +213,7 @@ def test_a_changed_process_is_refused(tmp_path):
 
 
 def test_a_question_that_changed_is_not_judged_again(tmp_path):
-    """The samples of an open step answer the question of before; a note says so."""
+    """The samples of an open step answer the old question; a note says so."""
 
     class Reworded(Reading):
         def subtask(self, state):
@@ -230,8 +230,8 @@ def test_a_question_that_changed_is_not_judged_again(tmp_path):
         unerring.resume(path, chain, wordy)
 
 
-def test_a_strangers_journal_imports_nothing(tmp_path, monkeypatch):
-    """Of a run that was not begun here, the process is given or trusted first."""
+def test_a_foreign_journal_imports_nothing(tmp_path, monkeypatch):
+    """The process of a run that was not begun here must be given or trusted first."""
     path = undecided(tmp_path / "run.db")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
     with refused(path, "give --process module:Class, or --trust|give `chain`"):
@@ -241,7 +241,7 @@ def test_a_strangers_journal_imports_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.json")))
 def test_journals_of_earlier_releases_read_as_they_did(tmp_path, name):
-    """Nothing about them has changed, and nothing is written."""
+    """They read the same, and nothing is written."""
     for file in GOLDEN.glob(f"{name}.db*"):
         shutil.copy(file, tmp_path)
     path = tmp_path / f"{name}.db"
@@ -252,7 +252,7 @@ def test_journals_of_earlier_releases_read_as_they_did(tmp_path, name):
 
 
 def test_a_changed_reading_of_committed_steps_is_to_be_accepted(tmp_path):
-    """The outcome says whether `resume` takes `accept_changes`: here the winning answer of a committed step."""
+    """The outcome says whether `resume` needs `accept_changes`: here for the winning answer of a committed step."""
     path = undecided(tmp_path / "run.db")
     chain = read_otherwise(strict=False)
     assert not unerring.rejudge(path, chain).accept_changes

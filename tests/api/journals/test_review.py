@@ -1,4 +1,4 @@
-"""Review: an undecided step is shown, decided by a person, and the run goes on."""
+"""Review: an undecided step is shown, decided by a person, and the run continues."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ from unerring.errors import JournalBusy, StepUndecided
 
 
 def test_a_review_shows_the_step_that_the_run_stopped_at(tmp_path):
-    """Its number, the rule, how the votes fell, and what was asked."""
+    """It has the step's number, the rule, the votes, and the question."""
     found = review(parked(tmp_path / "run.db"))
     assert (found.process, found.status, found.steps, found.note) == ("doubling:Doubling", "paused", 1, None)
     step = found.parked
@@ -30,7 +30,7 @@ def test_a_review_shows_the_step_that_the_run_stopped_at(tmp_path):
 
 
 def test_candidates_are_numbered_by_votes(tmp_path):
-    """The choice with most votes is number 1, of equal ones the one that had a vote first; each has its voters."""
+    """Candidates are sorted by votes, then by their first vote; each has its voters."""
     step = review(parked(tmp_path / "run.db")).parked
     assert [(one.number, one.choice, one.votes, one.voters, one.score) for one in step.candidates] == [
         (1, "4", 3, {"one": 3}, None),
@@ -39,7 +39,7 @@ def test_candidates_are_numbered_by_votes(tmp_path):
 
 
 def test_samples_are_shown_as_they_came_in(tmp_path):
-    """Every sample with its text and voter: which candidate it voted for, or why it was flagged."""
+    """Every sample has its text and voter, and its candidate or the reason of its flag."""
     samples = review(parked(tmp_path / "run.db")).parked.samples
     assert [one.number for one in samples] == list(range(8))
     assert [(one.voter, one.text, one.candidate, one.flag, one.finish) for one in samples[:3]] == [
@@ -51,19 +51,19 @@ def test_samples_are_shown_as_they_came_in(tmp_path):
 
 
 def test_votes_that_are_weighed_are_shown_with_their_weight(tmp_path):
-    """Under log-odds a candidate's score, in nats, is shown with the number of its votes."""
+    """Under log-odds a candidate has its score, in nats, with the number of its votes."""
     step = review(parked(tmp_path / "run.db", policy=WEIGHED)).parked
     assert [(one.votes, one.score) for one in step.candidates] == [(3, 3.0), (3, 3.0)]
 
 
 def test_each_wording_that_was_asked_is_shown(tmp_path):
-    """Where a step is asked in other words, too, those are shown that samples were drawn in, by their numbers."""
+    """The wordings of the samples are shown with their numbers."""
     path = parked(tmp_path / "run.db", Reworded())
     assert review(path).parked.prompts == {1: "Double 2.", 2: "Twice this, please: 2."}
 
 
-def test_a_model_that_wants_few_words_is_shown_what_it_was_asked(tmp_path):
-    """The compact prompt is shown where that was sent."""
+def test_a_compact_prompt_is_shown_if_it_was_sent(tmp_path):
+    """The compact prompt is shown if the model was asked in it."""
     path = tmp_path / "run.db"
     with pytest.raises(StepUndecided):
         unerring.run(HANOI, "noise/v=0", path, k=2, options=Options(guards=Guards(flagged=1.0)))
@@ -71,8 +71,8 @@ def test_a_model_that_wants_few_words_is_shown_what_it_was_asked(tmp_path):
     assert prompt == HANOI.subtask(HANOI.start()).compact
 
 
-@pytest.mark.parametrize(("steps", "told"), [(2, "stopped for another reason"), (4, "finished")])
-def test_without_an_undecided_step_there_is_nothing_parked(tmp_path, steps, told):
+@pytest.mark.parametrize(("steps", "reason"), [(2, "stopped for another reason"), (4, "finished")])
+def test_without_an_undecided_step_there_is_nothing_parked(tmp_path, steps, reason):
     """A run that is finished, or stopped for another reason, has no such step, and the review says why."""
     path = tmp_path / "run.db"
     if steps == 4:
@@ -81,11 +81,11 @@ def test_without_an_undecided_step_there_is_nothing_parked(tmp_path, steps, told
         stopped(path)
     found = review(path)
     assert found.parked is None
-    assert told in found.note
+    assert reason in found.note
 
 
-def test_a_run_under_way_can_be_looked_at(tmp_path):
-    """A review while the run is going on reads beside it, and has nothing parked."""
+def test_a_running_run_can_be_reviewed(tmp_path):
+    """A review during the run reads its journal, and has nothing parked."""
     path, seen = tmp_path / "run.db", []
 
     def model(prompt, settings):
@@ -99,7 +99,7 @@ def test_a_run_under_way_can_be_looked_at(tmp_path):
 
 
 def test_a_process_that_cannot_be_made_again_is_shown_with_the_question_of_the_journal(tmp_path):
-    """A class made in a function is not found by its name: what was asked is in the journal, and the note says why."""
+    """A class made in a function cannot be imported: the question comes from the journal, and the note says why."""
 
     class Local(Doubling):
         pass
@@ -115,7 +115,7 @@ def test_a_process_that_cannot_be_made_again_is_shown_with_the_question_of_the_j
 
 @pytest.mark.parametrize("name", ["start", "subtask", "advance"])
 def test_a_process_whose_code_fails_is_shown_with_the_question_of_the_journal(tmp_path, monkeypatch, name):
-    """An error in the user's own code is no reason not to show what the journal has."""
+    """After an error in the user's own code, what the journal has is shown."""
     path = parked(tmp_path / "run.db")
 
     def broken(*arguments):
@@ -130,7 +130,7 @@ def test_a_process_whose_code_fails_is_shown_with_the_question_of_the_journal(tm
 
 
 def test_a_process_that_leads_elsewhere_now_is_shown_with_the_question_of_the_journal(tmp_path, monkeypatch):
-    """What the changed code would ask is not what was asked."""
+    """The question of the changed code is not shown, since it was not asked."""
     path = parked(tmp_path / "run.db")
     monkeypatch.setattr(Doubling, "advance", lambda self, state, choice: {"done": 7, "value": 9})
     found = review(path)
@@ -139,8 +139,8 @@ def test_a_process_that_leads_elsewhere_now_is_shown_with_the_question_of_the_jo
     assert "step 0 now leads to another state" in found.note
 
 
-def test_a_question_that_is_asked_otherwise_now_is_shown_beside_what_was_asked(tmp_path, monkeypatch):
-    """The samples answer what the journal has; what the changed process asks is distinguished from it."""
+def test_a_changed_question_is_shown_next_to_the_one_asked(tmp_path, monkeypatch):
+    """The samples answer the journal's question; the changed process's is shown separately."""
     path = parked(tmp_path / "run.db")
     verbs = {0: "Double", 1: "Triple"}
     changed = lambda self, state: Subtask(f"{verbs[state['done']]} {state['value']}.", self.parse)  # noqa: E731
@@ -156,14 +156,14 @@ def test_a_question_that_is_asked_otherwise_now_is_shown_beside_what_was_asked(t
 
 
 def test_flagged_samples_have_the_reason_of_the_flag(tmp_path):
-    """What the parser or the check said of each; votes have none."""
+    """Flagged samples have the parser's or check's reason; votes have none."""
     samples = review(parked(tmp_path / "run.db", Judged())).parked.samples
     assert {(one.text, one.reason) for one in samples if one.flag} == {("well...", "not a number: 'well...'")}
     assert all(one.reason is None for one in samples if one.flag is None)
 
 
 class Judged(Doubling):
-    """The same, which says what it minds, and puts messages before its question."""
+    """The same chain, with flags that have reasons, and messages before its question."""
 
     turns = ({"role": "user", "content": "Double 3."}, {"role": "assistant", "content": "6"})
 
@@ -180,7 +180,7 @@ class Judged(Doubling):
 
 
 def test_messages_before_the_question_are_shown(tmp_path):
-    """The run's system message, and the question's own, as journaled: also of a process that is gone.
+    """The run's system message and the question's own are shown as journaled, also for a missing process.
 
     Where an earlier version kept the wordings alone, the latter are asked of the process, if it is there.
     """
@@ -200,7 +200,7 @@ def test_messages_before_the_question_are_shown(tmp_path):
 
 
 def as_before(path, copy):
-    """The journal as a version wrote it that kept no messages."""
+    """The journal as written by a version that kept no messages."""
     journal = SqliteJournal.create(copy)
     for entry in entries(path):
         journal.append(replace(entry, messages=None) if isinstance(entry, QuestionText) else entry)
@@ -208,8 +208,8 @@ def as_before(path, copy):
     return copy
 
 
-def test_messages_that_changed_since_are_shown_beside_those_of_before(tmp_path, monkeypatch):
-    """The samples answer what the journal has; what the process puts before its question today is shown as well."""
+def test_changed_messages_are_shown_next_to_those_asked(tmp_path, monkeypatch):
+    """The samples answer the journal's messages; those of the present process are shown as well."""
     path = parked(tmp_path / "run.db", Judged())
     turns = ({"role": "user", "content": "Double 4."}, {"role": "assistant", "content": "8"})
 
@@ -224,7 +224,7 @@ def test_messages_that_changed_since_are_shown_beside_those_of_before(tmp_path, 
 
 
 def test_a_step_that_was_redrawn_keeps_its_question(tmp_path):
-    """A person looked at it: also where the samples that were drawn again agree, its text is in the journal."""
+    """Also if the redrawn samples agree, the question's text is in the journal."""
     path = parked(tmp_path / "run.db")
     decide(path, resample=True)
     unerring.resume(path, Doubling(), double)
@@ -233,13 +233,13 @@ def test_a_step_that_was_redrawn_keeps_its_question(tmp_path):
 
 
 def test_another_process_than_the_journals_is_refused(tmp_path):
-    """A process that is passed in must be the one of the run."""
+    """A process that is passed in must be the run's."""
     with pytest.raises(InputError, match=r"Doubling, not of hanoi"):
         review(parked(tmp_path / "run.db"), HANOI)
 
 
 def test_a_journal_without_a_run_cannot_be_reviewed(tmp_path):
-    """Files that are none, and journals that hold nothing yet, are InputErrors as they are for a report."""
+    """Other files, and journals without a run, are InputErrors as for a report."""
     (tmp_path / "text").write_text("no journal")
     for path in (tmp_path / "text", tmp_path / "missing"):
         with pytest.raises(InputError):
@@ -251,8 +251,8 @@ def test_a_journal_without_a_run_cannot_be_reviewed(tmp_path):
 # --- choosing
 
 
-def test_the_run_goes_on_with_the_choice_that_was_made(tmp_path):
-    """A choice is recorded, and `resume` commits it: the chain, the report and the steps have it as a person's."""
+def test_the_run_continues_with_the_choice_that_was_made(tmp_path):
+    """A choice is recorded, and `resume` commits it; chain, report and steps have it as a person's."""
     path = parked(tmp_path / "run.db")
     recorded = decide(path, choose=1)
     assert (recorded.step, recorded.choice, recorded.model, recorded.note) == (1, "4", None, None)
@@ -266,15 +266,15 @@ def test_the_run_goes_on_with_the_choice_that_was_made(tmp_path):
 
 
 def test_a_wrong_choice_is_carried_forward_and_found_by_the_verifier(tmp_path):
-    """Nobody doubts what a person decides; the process's own verifier does."""
+    """A person's choice is not questioned on resuming; the process's verifier finds a wrong one."""
     path = parked(tmp_path / "run.db")
     decide(path, choose=2)
     unerring.resume(path, model=torn)
     assert "step 1: 5 is not twice 2" in unerring.verify(path).problem
 
 
-def test_a_choice_can_be_changed_until_the_run_goes_on(tmp_path):
-    """A slip is no disaster: the last decision counts, and the review shows it."""
+def test_a_choice_can_be_changed_until_the_run_continues(tmp_path):
+    """The last decision counts, and the review shows it."""
     path = parked(tmp_path / "run.db")
     decide(path, choose=2)
     assert review(path).parked.ruled == "5"
@@ -286,7 +286,7 @@ def test_a_choice_can_be_changed_until_the_run_goes_on(tmp_path):
 
 
 def test_steps_that_were_asked_ahead_are_used_where_the_choice_is_what_was_guessed(tmp_path):
-    """With a window of steps open, the run goes on from the choice as from any other commit."""
+    """With a window of open steps, the run continues from the choice as from any other commit."""
     path = tmp_path / "run.db"
     with pytest.raises(StepUndecided):
         unerring.run(Doubling(), torn, path, options=Options(policy=CAPPED))
@@ -296,21 +296,21 @@ def test_steps_that_were_asked_ahead_are_used_where_the_choice_is_what_was_guess
 
 @pytest.mark.parametrize("number", [0, 3, -1, 99])
 def test_a_number_that_no_candidate_has_is_refused(tmp_path, number):
-    """The message says which there are; nothing is written."""
+    """The message has the valid numbers, and nothing is written."""
     path = parked(tmp_path / "run.db")
     with refused(path, f"has the candidates 1 to 2; {number} is none of them"):
         decide(path, choose=number)
 
 
 def test_a_step_without_a_candidate_has_none_to_choose(tmp_path):
-    """Where every sample was flagged, no number is right."""
+    """If every sample was flagged, no number is valid."""
     path = parked(tmp_path / "run.db", model=lambda prompt, settings: "eh")
     with refused(path, "has no candidate; 1 is none of them"):
         decide(path, choose=1)
 
 
 def test_a_run_without_an_undecided_step_takes_no_decision(tmp_path):
-    """Stopped for another reason, or finished: refused, for a choice as for other samples."""
+    """A run that is finished or stopped for another reason refuses choices and redraws."""
     path = stopped(tmp_path / "run.db")
     for decision in ({"choose": 1}, {"resample": True}, {"model": "embedded"}):
         with refused(path, "no step of .* is undecided"):
@@ -323,7 +323,7 @@ def test_a_run_without_an_undecided_step_takes_no_decision(tmp_path):
 
 @pytest.mark.parametrize("decision", [{}, {"choose": 1, "resample": True}, {"choose": 1, "model": "embedded"}])
 def test_one_thing_is_decided_at_a_time(tmp_path, decision):
-    """Neither none nor two of them."""
+    """Neither no decision nor two at once are accepted."""
     path = parked(tmp_path / "run.db")
     with refused(path, "give one of: a candidate"):
         decide(path, **decision)
@@ -355,7 +355,7 @@ def lost(self, state, choice):
 
 
 @pytest.mark.parametrize(
-    ("name", "method", "told"),
+    ("name", "method", "reason"),
     [
         ("check", rejecting, "the process's check rejects it: odd"),
         ("check", lambda self, state, choice: RedFlag("odd") if choice == 5 else None, "check rejects it: odd"),
@@ -369,8 +369,8 @@ def lost(self, state, choice):
         ("advance", lost, "the process cannot advance with it: .*not JSON"),
     ],
 )
-def test_a_choice_that_the_process_cannot_take_is_refused(tmp_path, monkeypatch, name, method, told):
-    """What the process's own check rejects, or where it cannot go on from, is not recorded."""
+def test_a_choice_that_the_process_cannot_take_is_refused(tmp_path, monkeypatch, name, method, reason):
+    """A choice that the process's check rejects, or that it cannot advance with, is not recorded."""
     path = parked(tmp_path / "run.db")
     right = {"advance": Doubling.advance, "check": lambda self, state, choice: None}[name]
 
@@ -378,19 +378,19 @@ def test_a_choice_that_the_process_cannot_take_is_refused(tmp_path, monkeypatch,
         return method(self, state, choice) if choice == 5 else right(self, state, choice)
 
     monkeypatch.setattr(Doubling, name, only_there, raising=False)
-    with refused(path, f"candidate 2 of step 1 cannot be taken: .*{told}"):
+    with refused(path, f"candidate 2 of step 1 cannot be taken: .*{reason}"):
         decide(path, choose=2)
 
 
 def test_null_is_taken_only_where_it_is_an_answer(tmp_path):
-    """An answer of null is refused where the subtask does not say that it may be null."""
+    """An answer of null is refused unless the subtask is nullable."""
     path = parked(tmp_path / "run.db")
     with refused(path, r"null is no answer to this step; where it is one, say Subtask\(nullable=True\)"):
         decide(path, answer=None)
 
 
 def test_a_choice_is_not_tried_where_the_process_cannot_be_made(tmp_path):
-    """It is recorded all the same, with a note; a process that is passed in tries it."""
+    """It is recorded with a note; a process that is passed in tries it."""
 
     class Local(Doubling):
         def check(self, state, choice):
@@ -407,23 +407,23 @@ def test_a_choice_is_not_tried_where_the_process_cannot_be_made(tmp_path):
 
 
 def test_a_choice_that_was_not_tried_is_tried_on_resuming(tmp_path):
-    """Where the process rejects it the run stops at the step again, and `review` takes another choice."""
+    """If the process rejects it, the run stops at the step again, and `review` takes another choice."""
 
     class Local(Doubling):
         def check(self, state, choice):
             return RedFlag("too large") if choice > 100 else None
 
     path = parked(tmp_path / "run.db", Local())
-    for answer, told in ((1000, "check rejects it: too large"), ("four", "check failed: TypeError")):
+    for answer, problem in ((1000, "check rejects it: too large"), ("four", "check failed: TypeError")):
         decide(path, answer=answer)
-        with refused(path, f"the answer recorded for step 1 cannot be taken: the process's {told}", StepUndecided):
+        with refused(path, f"the answer recorded for step 1 cannot be taken: the process's {problem}", StepUndecided):
             unerring.resume(path, Local(), torn)
     decide(path, answer=4)
     assert unerring.resume(path, Local(), torn).steps == 4
 
 
 def test_a_forged_choice_is_shown_and_cannot_be_taken(tmp_path):
-    """A journal that was made up may hold a choice that is not JSON: it is no crash, and nothing goes on with it."""
+    """A choice that is not JSON in a forged journal is no crash, and no run continues with it."""
     path = tmp_path / "run.db"
     policy = Policy(AheadBy(2), vote_cap=2)
     journal = SqliteJournal.create(path)

@@ -8,7 +8,7 @@ from unerring import InputError
 
 
 def test_verify_judges_by_the_chains_own_verifier(tmp_path):
-    """A right run holds; one whose votes agreed on something wrong does not, and the step is named."""
+    """A right run verifies; a run with wrong choices does not, and the step is named."""
     unerring.run(Doubling(), double, tmp_path / "right.db", k=2)
     found = unerring.verify(tmp_path / "right.db")
     assert (found.problem, found.judged, found.finished, found.steps) == (None, True, True, 4)
@@ -18,7 +18,7 @@ def test_verify_judges_by_the_chains_own_verifier(tmp_path):
     assert (found.ok, bool(found)) == (False, False)
 
 
-def test_verify_says_when_nobody_judged(tmp_path):
+def test_verify_says_when_there_was_no_verifier(tmp_path):
     """A chain that cannot be made again, or has no verifier, is checked for its hashes only."""
 
     class Local(Doubling):
@@ -32,7 +32,7 @@ def test_verify_says_when_nobody_judged(tmp_path):
 
 
 def test_an_unfinished_run_is_verified_as_far_as_it_is(tmp_path):
-    """Nothing is wrong with a stopped run; the result says that it is not finished."""
+    """A stopped run has no fault; the result says that it is not finished."""
     found = unerring.verify(stopped(tmp_path / "run.db"))
     assert (found.problem, found.judged, found.finished, found.steps) == (None, True, False, 2)
 
