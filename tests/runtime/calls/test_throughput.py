@@ -157,3 +157,12 @@ def test_a_held_window_is_tried_wider_or_narrower_once_the_server_changes_by_hal
         answers = Answers().held()
         assert answers.until_changed(16, rate) == 32
         assert answers.count > 3 * 2 * MIN_ROUND_CALLS + one_round
+
+
+def test_a_held_window_stays_as_wide_through_a_lull():
+    """Rounds with too few calls to fill the window say nothing of its width: it is held, and does not grow."""
+    answers = Answers().held()
+    for _ in range(20 * MIN_ROUND_CALLS):
+        answers.now += 1 / 4.0
+        assert answers.widening.answered(answers.now - 2 / 4.0, answers.now, 16) is None
+        assert answers.widening.growth == 0.0
