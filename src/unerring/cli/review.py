@@ -218,7 +218,7 @@ def _deciding(command: str, candidates: int) -> Iterator[str]:
     """The commands that decide a step."""
     lines = [
         f"{command} --resample, or with --model SPEC, to draw new samples",
-        f"{command} --answer JSON, with the right choice, if no candidate is right",
+        "--answer and the right choice as JSON, if no candidate is right",
     ]
     if candidates:
         others = f" (or another, up to {candidates})" if candidates > 1 else ""

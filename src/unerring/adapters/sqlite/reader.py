@@ -45,7 +45,7 @@ def opening_entry(path: Path) -> Opened | None:
     if not path.exists():
         return None
     require_journal(path)
-    first = next(JournalReader(path).entries(), None)
+    first = next(JournalReader(path, first_only=True).entries(), None)
     return first if isinstance(first, Opened) else None
 
 
@@ -75,7 +75,8 @@ class JournalReader:
     hash: the running hash of the last one.
     """
 
-    def __init__(self, path: Path, check_head: bool = True) -> None:
+    def __init__(self, path: Path, check_head: bool = True, first_only: bool = False) -> None:
+        """With `first_only` its first entry is read, which never changes, and no file is made beside the journal."""
         if check_head:
             require_journal(path)
         self.path = path
@@ -83,6 +84,7 @@ class JournalReader:
         self.hash = GENESIS_HASH
         self.has_head = head_path(path).exists() and head_path(path).stat().st_size > 0
         self._check_head = check_head
+        self._first_only = first_only
 
     def entries(self) -> Iterator[Entry]:
         """The entries in order. Raises `JournalDamaged` at the first one that is damaged or missing."""
@@ -130,7 +132,8 @@ class JournalReader:
     def _connected(self, mark: HighWaterMark | None) -> sqlite3.Connection:
         # No process writes to a sealed journal, nor to one without a head, which every writer makes first. Such a file
         # is read without a lock and without a log, so from read-only media too.
-        immutable = mark.seal if mark else not head_path(self.path).exists() and not log_path(self.path).exists()
+        unwritten = self._first_only or not head_path(self.path).exists()
+        immutable = (mark.seal if mark else "") or (unwritten and not log_path(self.path).exists())
         options = "mode=ro&immutable=1" if immutable else "mode=ro"
         # A reader may be read on, or closed by the garbage collector, in another thread than the one that began.
         return sqlite3.connect(f"{self.path.absolute().as_uri()}?{options}", uri=True, check_same_thread=False)
