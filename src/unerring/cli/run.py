@@ -135,7 +135,7 @@ NOT_OF_RESUME = {name: f"{reason}; {_FORK}" for name, reason in _REASONS.items()
 @file_argument
 @option("--max-steps", type=STEPS, help="Stop again, resumable, after so many further steps.")
 @option("--vote-cap", type=COUNT, help="Raise the most votes of a step.")
-@option("--flag-cap", type=COUNT, help="Raise the most red-flagged samples of a step for each of its votes.")
+@option("--flag-cap", type=COUNT, help="Raise the most red-flagged samples of a step, for each vote it has or needs.")
 @option("--min-replies", type=COUNT, help="Raise how many replies a winner's votes must come from.")
 @option("--nonce/--no-nonce", default=None, help="From here on as with `run --nonce`, or without.")
 @option("--echo/--no-echo", default=None, help="From here on as with `run --echo`, or without.")

@@ -20,7 +20,7 @@ def calibration_text(calibration: Calibration) -> str:
         "truth": "the right answers, which the process knows",
         "votes": "the winner by a wide margin, as right answers are unknown: errors that all votes share are not seen",
     }[calibration.judged_by]
-    drawn = f"{calibration.samples:,} samples of {calibration.steps:,} steps {steps}"
+    drawn = f"{counted(calibration.samples, 'sample')} of {counted(calibration.steps, 'step')} {steps}"
     rows = [
         ("process", f"{calibration.process} {called}"),
         ("model", calibration.model),

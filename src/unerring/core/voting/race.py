@@ -8,7 +8,7 @@
 
 Candidates are any hashable values. A vote counts 1, or its weight (`LogOdds`). Only these scores decide: neither ties
 nor the order in which candidates first appeared do. A race that reaches its cap is `Undecided`; the plurality is never
-elected in its place.
+elected in its place. Which rules a plan may choose is in `unerring.core.planning.plan`.
 """
 
 from collections.abc import Callable, Hashable, Mapping
