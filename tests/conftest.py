@@ -1,4 +1,4 @@
-"""What tests have of their own: a state directory instead of the user's, and the names of replies heard so far."""
+"""Fixtures of all tests: a state directory instead of the user's, and no reply ids from other tests."""
 
 import resource
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from unerring.runtime import config as limits
 
 @pytest.fixture(scope="session", autouse=True)
 def open_files() -> None:
-    """Hundreds of connections, at both of their ends, take more files than most shells allow at first."""
+    """Raise the limit on open files, since hundreds of connections, at both of their ends, need many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))

@@ -12,7 +12,7 @@ MAX_FILES = 15  # besides __init__.py
 
 
 def test_every_place_that_the_map_names_exists():
-    """Files and folders in backticks are there: from the package on, from the repository on, or by the name alone."""
+    """Files and folders in backticks exist, as a path in the package or the repository, or by name."""
     names = re.findall(r"`([\w/-]+(?:\.py|\.md|/))`", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
     assert len(names) > 50
     anywhere = {path.name for path in SOURCE.rglob("*.py")}
@@ -33,7 +33,7 @@ def test_files_and_folders_of_the_package_keep_their_sizes():
 
 
 def test_a_name_of_a_public_class_occurs_once():
-    """Whoever searches for a class finds one definition."""
+    """No two public classes have the same name."""
     trees = (ast.parse(file.read_text(encoding="utf-8")) for file in SOURCE.rglob("*.py"))
     names = Counter(node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef))
     assert [name for name, count in names.items() if count > 1 and not name.startswith("_")] == []

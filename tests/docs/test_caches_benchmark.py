@@ -1,4 +1,4 @@
-"""The table in docs/why/caches.md: some of its cells are measured again, and endpoints without a cache."""
+"""Some cells of the table in docs/why/caches.md are measured again, and endpoints without a cache pass."""
 
 import sys
 from pathlib import Path
@@ -36,7 +36,7 @@ SHARING = "shares replies that are in flight"
 
 
 def test_a_cache_that_answers_everything_is_found_at_the_start(caches):
-    """Whatever says so or keeps silent, before every shape of question, whether or not the model writes letters."""
+    """It is found marked or silent, for every form of question, whether or not the model writes letters."""
     kinds = ("says so in a header", "usage of 0", "identity of the original", SILENT, SHARING)
     missed = [
         (kind, shape, letters)
@@ -49,9 +49,9 @@ def test_a_cache_that_answers_everything_is_found_at_the_start(caches):
 
 
 def test_silent_copies_among_other_replies_are_found_by_their_time(caches):
-    """A fifth of the repeated requests is answered by a silent cache: more than half of the copies are found.
+    """If a silent cache answers a fifth of the repeated requests, more than half of the copies are found.
 
-    They were none before long questions with short answers.
+    No copies were found before long questions with short answers were.
     """
     for shape in caches.SHAPES:
         outcome = session(caches, SILENT, 0.2, shape)
@@ -60,8 +60,8 @@ def test_silent_copies_among_other_replies_are_found_by_their_time(caches):
         assert outcome.stopped, shape
 
 
-def test_engines_without_a_cache_are_not_accused(caches):
-    """Nor are engines that keep prompts, which answer a long question's second time twice as fast."""
+def test_engines_without_a_cache_pass(caches):
+    """So do engines that keep prompts, which answer a long question's second time twice as fast."""
     for shape in caches.SHAPES:
         for letters in (True, False):
             outcome = session(caches, None, 1.0, shape, letters)
@@ -69,7 +69,7 @@ def test_engines_without_a_cache_are_not_accused(caches):
 
 
 def test_with_nonces_there_are_no_copies(caches):
-    """No cache has an answer to a request with a line of its own."""
+    """No cache has an answer to a request with a nonce."""
     for kind in caches.KINDS:
         outcome = session(caches, kind, 1.0, "short/short", steps=50, nonce=True)
         assert (outcome.copies, outcome.accused, outcome.stopped) == (0, 0, False), kind

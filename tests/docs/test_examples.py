@@ -44,13 +44,13 @@ def file_of(path, *rows):
 
 
 def unlabelled(path):
-    """The rows of the migration, of which none has its answer."""
+    """The rows of the migration without their answers."""
     rows = map(json.loads, (EXAMPLES / "rows.jsonl").read_text(encoding="utf-8").splitlines())
     return file_of(path, *({"row": row["row"]} for row in rows))
 
 
 def walked(chain):
-    """The states before each step of the right way, its choices, and the state at its end."""
+    """The states before each step of the right path, its choices, and the state at its end."""
     states, choices = [chain.start()], []
     while chain.subtask(states[-1]) is not None:
         choices.append(chain.truth(states[-1]))
@@ -63,7 +63,7 @@ BOTH = pytest.mark.parametrize("make", [ledger, migration])
 
 @BOTH
 def test_a_noisy_model_gets_it_right_by_voting(make, tmp_path):
-    """A model that is wrong on one vote in twenty, stopped and resumed: dissent on many steps, and zero errors."""
+    """A run of a model that is wrong on one vote in twenty, stopped and resumed, has dissent and zero errors."""
     options = Options(max_steps=50)
     with suppress(unerring.Stopped):
         unerring.run(make(), NOISE, tmp_path / "run.db", k=6, seed=1, options=options)
@@ -79,7 +79,7 @@ def test_a_noisy_model_gets_it_right_by_voting(make, tmp_path):
 
 @BOTH
 def test_a_chain_is_as_long_as_it_says_and_can_be_entered_anywhere(make):
-    """`length`, `state_at`, `check` and `parameters` agree with the way that is walked."""
+    """`length`, `state_at`, `check` and `parameters` agree with the path that is walked."""
     chain = make()
     states, choices, _ = walked(chain)
     assert len(states) == chain.length()
@@ -90,8 +90,8 @@ def test_a_chain_is_as_long_as_it_says_and_can_be_entered_anywhere(make):
 
 
 @BOTH
-def test_the_referee_names_any_single_wrong_choice(make):
-    """Whichever step is wrong, in whichever rehearsed way, it is named; and so are steps too many or too few."""
+def test_the_verifier_names_any_single_wrong_choice(make):
+    """Any wrong step, wrong in any rehearsed way, is named; so are too many or too few steps."""
     chain = make()
     states, choices, _ = walked(chain)
     found = 0
@@ -110,7 +110,7 @@ def test_the_referee_names_any_single_wrong_choice(make):
 
 @BOTH
 def test_rehearsed_answers_are_right_and_wrong_ones(make):
-    """To each wording: the right answer parses to the truth, and no wrong one does; not all of these are flagged."""
+    """In each wording the right answer parses to the truth, no wrong one does, and not all wrong ones are flagged."""
     chain = make()
     voted = 0
     for state in walked(chain)[0]:
@@ -128,7 +128,7 @@ def test_rehearsed_answers_are_right_and_wrong_ones(make):
 
 
 def test_a_call_sees_the_two_accounts_and_no_other():
-    """The question has the balances of now, the payment, and the form of the answer; nothing else of the ledger."""
+    """The question has the two present balances, the payment, and the form of the answer, and no other account."""
     chain = ledger()
     state = chain.state_at(100)
     payer, payee, _ = chain.payments[100]
@@ -170,14 +170,14 @@ def test_a_call_sees_its_row_and_the_record_before():
     ],
 )
 def test_malformed_answers_are_flagged(make, text):
-    """What does not end in the form that was asked for is no vote."""
+    """An answer that does not end in the required form is no vote."""
     chain = make()
     with pytest.raises(RedFlag):
         chain.subtask(chain.start()).parse(text)
 
 
 def test_money_that_is_made_or_lost_is_flagged():
-    """The check needs no truth: the two accounts hold together what they held."""
+    """The check needs no truth: the sum of the two accounts must stay the same."""
     chain = ledger()
     right = chain.truth(chain.start())
     assert chain.check(chain.start(), right | {"payee": right["payee"] + 1}) is not None
@@ -186,8 +186,8 @@ def test_money_that_is_made_or_lost_is_flagged():
 @pytest.mark.parametrize(
     "other", [{"name": "Olive Penrase"}, {"date": "1985-11-05"}, {"date": "1986-11-06"}, {"amount": "143.13"}]
 )
-def test_what_stands_nowhere_is_flagged_and_found_without_a_known_answer(other, tmp_path):
-    """A name, day, year or amount from neither the row nor the record before: no vote, and named by the referee."""
+def test_values_from_neither_row_nor_record_are_flagged(other, tmp_path):
+    """A name, day, year or amount from neither the row nor the record before is no vote, and named by the verifier."""
     right, chain = migration().known[0], migration(rows=unlabelled(tmp_path / "rows.jsonl"))
     assert chain.check(chain.start(), right) is None
     assert "not from here" in chain.check(chain.start(), right | other).reason
@@ -195,7 +195,7 @@ def test_what_stands_nowhere_is_flagged_and_found_without_a_known_answer(other, 
 
 
 def test_the_total_of_the_old_book_finds_an_amount_that_is_wrong(tmp_path):
-    """An amount from the record before looks as if it could be right; the sum does not."""
+    """A plausible wrong amount, from the record before, is found by the sum."""
     known, chain = migration().known, migration(rows=unlabelled(tmp_path / "rows.jsonl"), total=TOTAL)
     assert chain.verify(known, True) is None
     wrong = [known[0], known[1] | {"amount": known[0]["amount"]}, *known[2:]]
@@ -203,7 +203,7 @@ def test_the_total_of_the_old_book_finds_an_amount_that_is_wrong(tmp_path):
 
 
 def test_without_known_answers_a_pilot_judges_by_votes(tmp_path):
-    """Rows without answers have no `truth`, and can be measured all the same, nearly as well."""
+    """Rows without answers have no `truth`, and are measured nearly as well."""
     chain = migration(rows=unlabelled(tmp_path / "rows.jsonl"))
     assert not hasattr(chain, "truth")
     measured = calibrate(chain, NoisySampler(migration().rehearse, p=0.95), samples=600)
@@ -219,7 +219,7 @@ AMOUNTS = st.from_regex(r"\A\$?[0-9]{1,3}(,[0-9]{3})?(\.[0-9]{1,2})?\Z")
 
 @given(st.text() | st.text("e\u0301 \u2019'-\u2011"), DAYS | st.text(), AMOUNTS | st.text())
 def test_canonical_forms_are_given_back_unchanged(name, day, amount):
-    """f(f(x)) = f(x) for any text that is not flagged: so equality of forms is an equivalence of answers."""
+    """f(f(x)) = f(x) for any text that is not flagged, so that equality of forms is an equivalence of answers."""
     for form, text in ((name_of, name), (date_of, day), (amount_of, amount)):
         with suppress(RedFlag):
             once = form(text)
@@ -237,7 +237,7 @@ def test_canonical_forms_are_given_back_unchanged(name, day, amount):
     ],
 )
 def test_one_thing_written_in_two_ways_is_one_choice(form, one, other):
-    """Votes for both go to the same candidate."""
+    """Votes for both forms count for the same candidate."""
     assert canonical(form(one)) == canonical(form(other))
 
 
@@ -245,7 +245,7 @@ def test_one_thing_written_in_two_ways_is_one_choice(form, one, other):
     ("form", "text"), [(date_of, "03/04/1987"), (date_of, "30 Feb 1987"), (amount_of, "1.204,50"), (name_of, " ")]
 )
 def test_what_could_mean_two_things_is_flagged(form, text):
-    """No form guesses."""
+    """An ambiguous form is flagged, not guessed."""
     with pytest.raises(RedFlag):
         form(text)
 
@@ -270,7 +270,7 @@ BANK, CASH = {"account": "bank", "cents": 5}, {"account": "cash", "cents": 0}
     ],
 )
 def test_bad_input_is_one_clear_line(make, rows, said, tmp_path):
-    """The file, the line, and what is wanted there."""
+    """It has the file, the line, and what is expected there."""
     with pytest.raises(InputError, match=said) as found:
         make(file_of(tmp_path / "input.jsonl", *rows))
     assert str(found.value).startswith(str(tmp_path / "input.jsonl"))
@@ -278,13 +278,13 @@ def test_bad_input_is_one_clear_line(make, rows, said, tmp_path):
 
 @pytest.mark.parametrize("make", [Ledger, Migration])
 def test_a_file_that_is_not_there_is_one_clear_line(make, tmp_path):
-    """The name of the file, and why it cannot be read."""
+    """It has the file's name, and why it cannot be read."""
     with pytest.raises(InputError, match=r"cannot read .*nowhere\.jsonl: .*No such file"):
         make(str(tmp_path / "nowhere.jsonl"))
 
 
-def test_a_run_does_not_go_on_with_another_file(tmp_path):
-    """The journal knows the file by its digest: changed, it is refused by `resume`, and not judged by `verify`."""
+def test_a_run_does_not_continue_with_another_file(tmp_path):
+    """The journal has the file's digest: with a changed file `resume` refuses, and `verify` does not judge."""
     path = file_of(tmp_path / "rows.jsonl", *({"row": f"row {number}"} for number in range(3)))
     known = Migration(path).parameters()
     file_of(tmp_path / "rows.jsonl", {"row": "another"})
@@ -294,7 +294,7 @@ def test_a_run_does_not_go_on_with_another_file(tmp_path):
 
 @BOTH
 def test_it_works_over_an_endpoint(make, tmp_path):
-    """Whole prompts over HTTP, in every wording, to an endpoint that errs: zero errors."""
+    """Whole prompts over HTTP, in every wording, to an endpoint that errs, give zero errors."""
     chain = make()
 
     def model(prompt, temperature, seed, index, max_tokens):
@@ -315,13 +315,13 @@ def test_it_works_over_an_endpoint(make, tmp_path):
 
 
 def test_known_answers_are_in_the_strict_form():
-    """The rows that ship carry canonical records, and come to the total of the old book."""
+    """The rows that ship have canonical records, and add up to the total of the old book."""
     assert all(record_of(known) == known for known in migration().known)
     assert migration(total=TOTAL).verify(migration().known, True) is None
 
 
 def test_what_the_page_shows_runs(tmp_path, monkeypatch):
-    """The check of canonical forms and the test of a chain, as they stand in the page."""
+    """The check of canonical forms and the test of a chain run as they are on the page."""
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     (tmp_path / "entries.jsonl").symlink_to(EXAMPLES / "entries.jsonl")
     monkeypatch.chdir(tmp_path)
@@ -331,8 +331,8 @@ def test_what_the_page_shows_runs(tmp_path, monkeypatch):
     assert unerring.verify("test.db").finished
 
 
-def test_rows_of_the_page_that_do_not_wait_for_each_other_are_asked_at_the_same_time(tmp_path):
-    """The chain as it stands there: all votes on all of its rows meet before the first of them is given."""
+def test_independent_rows_of_the_page_are_asked_at_the_same_time(tmp_path):
+    """With the chain on the page, all calls for its rows are in flight before the first is answered."""
     (block,) = re.findall(r"^```python\n(from unerring import Subtask\n.*?)^```", PAGE.read_text("utf-8"), re.M | re.S)
     named = {"yes_or_no": lambda text: text == "yes"}
     exec(block, named)  # noqa: S102  (our own text)
@@ -352,5 +352,5 @@ def test_rows_of_the_page_that_do_not_wait_for_each_other_are_asked_at_the_same_
 
 @pytest.mark.parametrize("name", ["accounts.py", "migration.py"])
 def test_an_example_is_short(name):
-    """It can be read in one go."""
+    """An example has few lines."""
     assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 175

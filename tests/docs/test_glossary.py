@@ -26,7 +26,7 @@ def terms() -> dict[str, list[str]]:
 
 
 def test_words_of_reports_are_explained():
-    """Each word of a report or of the command line that is the field's own has a paragraph."""
+    """Each technical word of a report or of the command line has a paragraph."""
     assert set(WORDS_OF_REPORTS) - set(terms()) == set()
 
 

@@ -1,4 +1,4 @@
-"""The how-to pages: their Python compiles or runs, and their commands have the options that they name."""
+"""The how-to pages: their Python compiles or runs, and their commands have existing options."""
 
 import re
 import shlex
@@ -28,7 +28,7 @@ def commands(page):
 
 
 def models(page):
-    """What a page gives as models, in commands and in tables."""
+    """The models that a page names, in commands and in tables."""
     text = page.read_text(encoding="utf-8")
     found = re.findall(r"(?:--model|--escalate) ([^\s`|]+)|`((?:openai|litellm)/[^\s`]+)`", text)
     return [
@@ -38,7 +38,7 @@ def models(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_each_command_has_the_options_that_a_page_gives_it(page):
-    """No page shows a command or an option that is not there."""
+    """No page shows a command or an option that does not exist."""
     for _, name, *words in commands(page):
         options = {option for parameter in command_line.commands[name].params for option in parameter.opts}
         given = {word for word in words if word.startswith("--")}
@@ -56,14 +56,14 @@ def test_each_model_is_written_as_models_are(page):
 
 
 def test_each_known_host_is_in_the_table_with_its_key():
-    """The page of providers has all whose keys are known, each with its variable."""
+    """The page of providers has every known host with the variable of its key."""
     [page] = [page for page in PAGES if page.stem == "openrouter-and-others"]
     rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
     for host, variable in KEY_VARIABLES.items():
         assert any(f"`{variable}`" in row and (host in row or host == "api.openai.com") for row in rows), host
 
 
-def test_the_class_of_ones_own_is_an_endpoint():
+def test_the_example_class_is_an_endpoint():
     """The example class makes an endpoint, and its function one by name."""
     [page] = [page for page in PAGES if page.stem == "your-own-model"]
     shown = [text for text in blocks(page, "python") if "class Completions" in text or "def make(rest)" in text]

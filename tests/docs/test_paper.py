@@ -25,7 +25,7 @@ PAPER = {
 
 
 def script(name, *arguments):
-    """Run one of the scripts; returns what it said."""
+    """Run one of the scripts; returns its output."""
     command = [sys.executable, SCRIPTS / name, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
@@ -43,13 +43,13 @@ def table(tmp_path_factory):
 
 @pytest.mark.parametrize("model", PAPER)
 def test_every_margin_of_the_table_is_the_papers(table, model):
-    """The formulas give each model of the paper's table exactly the k that stands there."""
+    """The formulas give each model of the paper's table exactly its k."""
     assert table[model]["k"] == PAPER[model][0]
 
 
 @pytest.mark.parametrize("model", PAPER)
 def test_every_cost_of_the_table_is_near_the_papers(table, model):
-    """With the input's tokens paid for as well, each cost is within 5 % of the paper's."""
+    """With input tokens included, each cost is within 5 % of the paper's."""
     assert table[model]["cost"] == pytest.approx(PAPER[model][1], rel=0.05)
 
 
@@ -58,13 +58,13 @@ def test_a_model_that_is_always_wrong_has_neither(table):
     assert (table["llama-3.2-3B"]["k"], table["llama-3.2-3B"]["cost"]) == (None, None)
 
 
-def test_the_published_table_is_computed_so(table):
-    """The table that is published is what the formulas give now."""
+def test_the_published_table_is_up_to_date(table):
+    """The published table is what the formulas give now."""
     assert FIGURES["costs"]["rows"] == list(table.values())
 
 
 def test_every_figure_of_the_page_exists():
-    """Each image on the page is a file beside it, and no other image lies there."""
+    """Each image on the page is a file next to it, and there is no other image."""
     shown = set(re.findall(r"\]\(([\w-]+\.svg)\)", PAGE))
     assert shown == {file.name for file in DOCS.glob("*.svg")}
     assert shown
@@ -95,7 +95,7 @@ def test_nothing_published_is_coarse():
 
 @pytest.mark.slow
 def test_all_scripts_run_through(tmp_path):
-    """Quickly, every figure can be measured and drawn and the page written, as `make paper` does at length."""
+    """In quick mode every figure is measured and drawn and the page written, as `make paper` does at length."""
     pytest.importorskip("ctranslate2")
     pytest.importorskip("matplotlib")
     script("all.py", "--quick", "--folder", tmp_path)
@@ -105,7 +105,7 @@ def test_all_scripts_run_through(tmp_path):
 
 
 def test_a_sample_here_is_the_samplers():
-    """The fast way of sampling gives the very samples that the shipped sampler gives."""
+    """The fast sampling of these scripts gives the samples of the shipped sampler."""
     pytest.importorskip("ctranslate2")
     program = f"""
 import asyncio, sys

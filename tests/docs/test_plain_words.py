@@ -58,7 +58,7 @@ def pages() -> list[Path]:
 
 
 def words_of(text: str) -> str:
-    """A text with its names parted into words: `heard_late` and `HeardLate` both hold `heard`."""
+    """A text with its names split into words: `heard_late` and `HeardLate` both have `heard`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", text).lower()
 
 

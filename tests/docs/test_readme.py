@@ -1,4 +1,4 @@
-"""The README: its example runs, resumes and is right, and its links lead somewhere."""
+"""The README: its example runs, resumes and is right, and its links lead to files."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ def test_the_example_runs_resumes_and_is_right(tmp_path, monkeypatch, capsys):
 
 
 def test_the_example_can_be_inspected(tmp_path, monkeypatch):
-    """Every step of the example is there with its tally, and the journal verifies."""
+    """Every step of the example has its tally, and the journal verifies."""
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}
     exec(compile(EXAMPLE, "README.md", "exec"), names)  # noqa: S102  (our own text)
@@ -44,7 +44,7 @@ def test_the_example_resumes_without_asyncio_too(tmp_path, monkeypatch):
 
 
 def test_the_example_is_short():
-    """The README promises a chain of one's own in under 25 lines."""
+    """The README promises a user's chain in under 25 lines."""
     assert len(EXAMPLE.strip().splitlines()) < 25
 
 

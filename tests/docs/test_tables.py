@@ -27,7 +27,7 @@ def test_every_failing_row_is_named_and_no_other():
 
 
 def test_tables_of_two_laws_are_tried_in_every_pair():
-    """Two tables at one test are every pair of their rows, as with `parametrize`."""
+    """Two tables at one test give every pair of their rows, as with `parametrize`."""
     pairs = []
 
     @each("first", "ab")
@@ -40,7 +40,7 @@ def test_tables_of_two_laws_are_tried_in_every_pair():
 
 
 def test_rows_do_not_share_a_folder(tmp_path):
-    """What one row leaves in its folder is not there for the next."""
+    """The files of one row are not there for the next."""
 
     @each("name", ["x", "y"])
     def law(tmp_path, name):
@@ -51,6 +51,6 @@ def test_rows_do_not_share_a_folder(tmp_path):
 
 
 def test_a_table_without_rows_is_an_error():
-    """A law that is tried on nothing would hold for ever."""
+    """An empty table would make a test pass that tries nothing."""
     with pytest.raises(AssertionError, match="tests nothing"):
         each("name", [])

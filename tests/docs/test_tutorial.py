@@ -1,4 +1,4 @@
-"""The programs of the tutorial run as they are printed, and print what the page shows."""
+"""The programs of the tutorial run as printed, with the output that the page shows."""
 
 import re
 import sys
@@ -11,7 +11,7 @@ PROGRAMS = re.findall(r"^```python\n# (\w+)\.py\n(.*?)^```\n\n```text\n(.*?)^```
 
 
 def test_each_program_prints_what_the_page_shows(tmp_path, monkeypatch, capsys):
-    """All five programs, run in their order in one folder, print the output below them."""
+    """All five programs, run in order in one folder, print the output below them."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "ledger", raising=False)
@@ -35,7 +35,7 @@ def test_there_are_five_programs():
 
 
 def test_a_program_with_a_process_or_a_model_can_be_imported(tmp_path, monkeypatch, capsys):
-    """Commands may import what a program of the tutorial or the README defines; none starts a run."""
+    """Commands may import what a program of the tutorial or the README defines; importing starts no run."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     ledger = next(program for name, program, _ in PROGRAMS if name == "ledger")

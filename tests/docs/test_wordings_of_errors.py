@@ -15,7 +15,7 @@ ROOM = Path(unerring.__file__).parent
 
 
 def texts(tree):
-    """The texts of a file but for docstrings, those with values in them as a whole."""
+    """The string literals of a file except docstrings; an f-string is one text."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     docs = {node.body[0].value for node in ast.walk(tree) if isinstance(node, documented) and ast.get_docstring(node)}
     parts = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
@@ -27,7 +27,7 @@ def texts(tree):
 
 
 def test_no_message_below_the_command_line_names_an_option():
-    """Outside `cli` a text has no --option, unless it is a whole command to paste, or a word of one."""
+    """Outside `cli` no text has an --option, except in a whole command to paste."""
     found = []
     for file in sorted(ROOM.rglob("*.py")):
         if (ROOM / "cli") in file.parents:
@@ -40,19 +40,19 @@ def test_no_message_below_the_command_line_names_an_option():
 
 
 def test_the_command_line_names_its_options_instead():
-    """A parameter in backticks becomes the option that sets it; each such option is there."""
+    """A parameter in backticks becomes the option that sets it, which exists."""
     assert in_options("give `k`, or `max_steps` and `usd`") == "give --k, or --max-steps and --budget-usd"
     assert in_options("`something` else stays `as it is`") == "`something` else stays `as it is`"
     every = {word for command in commands.commands.values() for one in command.params for word in one.opts}
-    told = set()
+    parameters = set()
     for file in ROOM.rglob("*.py"):
-        told |= set(re.findall(r"`(\w+)`", file.read_text(encoding="utf-8")))
-    named = {in_options(f"`{name}`") for name in told}
+        parameters |= set(re.findall(r"`(\w+)`", file.read_text(encoding="utf-8")))
+    named = {in_options(f"`{name}`") for name in parameters}
     assert {name for name in named if name.startswith("--")} <= every
 
 
 def test_the_same_mistake_in_both_languages(tmp_path, capsys, monkeypatch):
-    """A run without a margin: `k` from Python, --k on the command line."""
+    """A run without a margin names `k` in Python and --k on the command line."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(unerring.InputError, match="give `k`, such as 4: nothing is measured"):
         unerring.run(Doubling(), double)

@@ -34,7 +34,7 @@ def journal(tmp_path):
 
 
 def test_there_is_a_journal_of_each_kind():
-    """The table of the README names them all, and nothing else."""
+    """The table of the README names exactly the journals in the folder."""
     table = (GOLDEN / "README.md").read_text().partition("|---|---|\n")[2].partition("\n\n")[0]
     named = [name for line in table.splitlines() for name in line.split("|")[1].strip().split(", ")]
     assert sorted(named) == NAMES
@@ -56,7 +56,7 @@ def _only(now, then):
 
 
 def _within(now, then, at=""):
-    """The places where a report no longer has what it had."""
+    """The places where a report differs from what it had."""
     if isinstance(then, dict):
         missing = [f"{at}/{key}" for key in then if key not in now]
         return missing + [bad for key in then if key in now for bad in _within(now[key], then[key], f"{at}/{key}")]
@@ -68,22 +68,22 @@ def _within(now, then, at=""):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_verifies(journal, name):
-    """Every entry holds, and the steps are judged right."""
+    """Every entry is intact, and the steps are judged right."""
     found = verify(journal(name))
     assert found.problem is None
     assert found.finished is (name in FINISHED)
 
 
-def test_a_paused_run_goes_on(journal):
-    """It ends right, with the votes of before."""
+def test_a_paused_run_continues(journal):
+    """It ends right, with its earlier votes."""
     path = journal("paused")
     result = unerring.resume(path)
     assert result.steps == 63
     assert verify(path).problem is None
 
 
-def test_a_killed_run_goes_on(journal):
-    """Calls that were under way stay charged at their worst; another model answers the rest."""
+def test_a_killed_run_continues(journal):
+    """Calls that were in flight stay charged at their worst; another model answers the rest."""
     path = journal("killed")
     before = reading.report(path)["samples"]
     result = unerring.resume(path, Hanoi(5), "noise/p=0.99")
@@ -92,7 +92,7 @@ def test_a_killed_run_goes_on(journal):
 
 
 @pytest.mark.parametrize("name", ["undecided", "ruled", "redrawn"])
-def test_a_step_that_people_looked_at_goes_on(journal, name):
+def test_a_reviewed_step_continues(journal, name):
     """An undecided step stays so; one that was decided, or is to be answered again, is settled."""
     path = journal(name)
     if name != "ruled":  # the model of then is of two minds on the same samples

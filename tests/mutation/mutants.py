@@ -83,7 +83,7 @@ KINDS: dict[str, Sequence[str | type[Operator]]] = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """One small change: the file, relative to the repository, the operator, and which of its places is changed."""
+    """One small change: the file, relative to the repository, the operator, and the number of the changed place."""
 
     path: Path
     operator: str | type[Operator]
@@ -97,7 +97,7 @@ class Mutant:
         return mutated
 
     def described(self, code: str) -> str:
-        """Where it is, and the line before and after."""
+        """The place of the change, and the line before and after."""
         before, after = code.splitlines(), self.applied(code).splitlines()
         changed = next((pair for pair in zip(before, after, strict=False) if pair[0] != pair[1]), ("", ""))
         return f"{self.path}:{self.line}: {changed[0].strip()}  ->  {changed[1].strip()}"

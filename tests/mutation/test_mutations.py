@@ -53,7 +53,7 @@ class Workshop:
         os.utime(self.root / path, (self._time, self._time))
 
     def passes(self, *tests: str, processes: int = 0) -> bool:
-        """Whether these tests pass, within the time that they may take."""
+        """Whether these tests pass within their time limit."""
         environment = os.environ | {"PYTHONPATH": str(self.root / "src"), "PYTHONPYCACHEPREFIX": str(self._caches)}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         options = ["-x", "-q", "-p", "no:cacheprovider", "-n", str(processes)]
@@ -83,7 +83,7 @@ class Workshop:
         return [str(place.relative_to(self.root)) for place in dict.fromkeys(found)]
 
     def noticed_by(self, mutant, code: str) -> str:
-        """What fails where one mutant is in place, as pytest says it; empty where every test passes."""
+        """The failures with one mutant in place, as pytest prints them; empty if every test passes."""
         self.write(mutant.path, mutant.applied(code))
         try:
             own = self.tests_of(mutant.path)
@@ -96,7 +96,7 @@ class Workshop:
 
 
 def test_all_files_that_mutants_are_tried_on_and_by_exist():
-    """A file that was moved is noticed here, and not after the first minutes of the slow test."""
+    """A moved file is noticed here, and not after the first minutes of the slow test."""
     sources = [SOURCE / name for name in (*PURE, *(f"adapters/sqlite/{name}.py" for name in JOURNAL))]
     assert [str(path) for path in (*sources, *map(Path, WIDER)) if not (ROOT / path).exists()] == []
 

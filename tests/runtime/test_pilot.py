@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from chain_runs import Answers, Words
-from pilots import Places, Untold, counted, piloted
+from pilots import Places, UnknownTruth, counted, piloted
 from unerring import Hanoi, Policy, Sample, Usage
 from unerring.api.calibration import PilotOptions, acalibrate, calibrate
 from unerring.core.planning.calibration import REPEAT_VOTES
@@ -279,20 +279,20 @@ def test_a_wrong_vote_does_not_lead_a_walk_astray():
 
 def test_without_a_truth_the_winner_by_a_wide_margin_stands_in():
     """Without `truth` votes are drawn until one choice leads by WIDE, and no more."""
-    found = piloted(Untold(10), Says(lambda prompt, step, slot: "a"), 10**6)
+    found = piloted(UnknownTruth(10), Says(lambda prompt, step, slot: "a"), 10**6)
     assert (found.judged_by, found.samples, found.voters[0].wrong) == ("votes", 10 * WIDE_MARGIN_VOTES, 0)
 
 
 def test_a_first_vote_that_loses_to_the_winner_was_wrong():
     """If the first vote differs from the winner, it counts as wrong, and the step is sampled again."""
-    found = piloted(Untold(10), Says(lambda prompt, step, slot: "b" if (step, slot) == (4, 0) else "a"), 10**6)
+    found = piloted(UnknownTruth(10), Says(lambda prompt, step, slot: "b" if (step, slot) == (4, 0) else "a"), 10**6)
     assert (found.voters[0].wrong, [one.step for one in found.troubles]) == (1, [4])
     assert found.troubles[0].voters[0].later >= REPEAT_VOTES
 
 
 def test_a_step_on_which_no_choice_ever_leads_is_sampled_up_to_a_limit():
     """Two choices that alternate end the search at the limit; the step is counted by one of them."""
-    found = piloted(Untold(2), Says(lambda prompt, step, slot: "ab"[slot % 2]), 10**6)
+    found = piloted(UnknownTruth(2), Says(lambda prompt, step, slot: "ab"[slot % 2]), 10**6)
     assert found.steps == 2
     assert found.samples <= 2 * (MAX_ROUNDS + WIDE_MARGIN_VOTES + REPEAT_VOTES)
 
@@ -300,7 +300,7 @@ def test_a_step_on_which_no_choice_ever_leads_is_sampled_up_to_a_limit():
 def test_several_voters_stand_in_for_the_truth_together():
     """With two voters the winner leads by the votes of both, in rounds of one of each."""
     names = Ensemble([Says(lambda prompt, step, slot: "a"), Answers(_always("a"))])
-    found = piloted(Untold(3), names, 10**6)
+    found = piloted(UnknownTruth(3), names, 10**6)
     assert (found.samples, [voter.votes for voter in found.voters]) == (3 * WIDE_MARGIN_VOTES, [3, 3])
 
 

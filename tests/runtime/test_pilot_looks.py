@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pilots import Untold, counted, piloted
+from pilots import UnknownTruth, counted, piloted
 from unerring import Hanoi
 from unerring.api.calibration import PilotOptions, acalibrate
 from unerring.core.planning.calibration import MIN_REPEATED_STEPS
@@ -75,7 +75,7 @@ def test_without_a_truth_every_doubtful_step_is_sampled_again():
     def says(prompt, step, slot):
         return "a" if slot % 3 else "b"
 
-    found = piloted(Untold(400), Says(says), 9000)
+    found = piloted(UnknownTruth(400), Says(says), 9000)
     assert found.judged_by == "votes"
     assert len(found.troubles) > MIN_REPEATED_STEPS
     assert all(step.repeated for step in found.troubles)

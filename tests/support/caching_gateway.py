@@ -12,9 +12,9 @@ from unerring.errors import FailureKind, ProviderDown
 class Gateway:
     """A model that takes `latency` seconds of virtual time, behind one of the six caching proxies or none.
 
-    `several` is what it makes of a call for several samples: gives them ("own"), one of them ("one"), one of them
-    several times ("equal"), or refuses it ("refused"); or it has an adapter before it that asks for one sample a call
-    once one was all that came ("adapted"). `name` makes the names of replies.
+    `several` is its reply to a call for several samples: all of them ("own"), one of them ("one"), one of them several
+    times ("equal"), or a refusal ("refused"); or it has an adapter that asks for one sample a call after it received
+    only one ("adapted"). `name` makes the ids of replies.
     """
 
     def __init__(self, model=letters, cache=None, several="own", latency=0.5, name=None):
@@ -29,7 +29,7 @@ class Gateway:
         return self.names
 
     async def ask(self, prompt, settings, n):
-        """The samples of one call, as an adapter makes them; `copied` notes which ones were."""
+        """The samples of one call, as an adapter makes them; `copied` records which ones were copies."""
         self.calls.append((prompt, settings, n))
         if self.several == "adapted" and any(asked > 1 for _, _, asked in self.calls[:-1]):
             n = 1
@@ -71,12 +71,12 @@ class Gateway:
 
 
 def always(text):
-    """A model that says one thing."""
+    """A model with one answer."""
     return lambda prompt, temperature, seed, index, limit: written(prompt, text, limit)
 
 
 def mostly(p, text="7"):
-    """A model that says one thing with probability p, and else another one of ten."""
+    """A model with one answer with probability p, and else another one of ten."""
 
     def model(prompt, temperature, seed, index, limit):
         own = chance("mostly", prompt, seed, index)
@@ -86,5 +86,5 @@ def mostly(p, text="7"):
 
 
 def unseeded(prompt, temperature, seed, index, limit):
-    """A model that minds neither temperature nor seed: its letters follow from the prompt."""
+    """A model that ignores temperature and seed: its letters follow from the prompt."""
     return letters(prompt, temperature, 1, 0, limit)

@@ -1,4 +1,4 @@
-"""A chain whose state is the list of its choices, and ways to run it, for tests of the runtime."""
+"""A chain whose state is the list of its choices, and functions to run it, for tests of the runtime."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -25,14 +25,14 @@ K3 = Policy(rule=AheadBy(3))
 
 
 def word(text):
-    """The choice is the text itself; one that starts with `!`, or was opened and not closed, is malformed."""
+    """The choice is the text itself; one that starts with `!`, or has an unclosed bracket, is malformed."""
     if text.startswith("!") or ("<" in text and ">" not in text):
         raise RedFlag("malformed on purpose")
     return text
 
 
 class Words:
-    """A chain of so many steps. Its state is the list of the choices so far."""
+    """A chain of so many steps whose state is the list of the choices so far."""
 
     def __init__(self, steps=3, parse=word):
         self.steps = steps
@@ -128,7 +128,7 @@ def opening(chain: Chain, policy: Policy) -> Opened:
 
 
 def run(chain, sampler, policy=K2, journal=None, folded=None, clock=None, **config) -> Outcome:
-    """Run a chain in memory; whatever it raises is kept, not raised."""
+    """Run a chain in memory; an exception is kept, not raised."""
     return asyncio.run(arun(chain, sampler, policy, journal, folded, clock, **config))
 
 
@@ -142,7 +142,7 @@ async def arun(chain, sampler, policy=K2, journal=None, folded=None, clock=None,
 
 
 def resume(chain, sampler, entries: Iterable[Entry], clock=None, caps=(None, None), **config) -> Outcome:
-    """Go on from a journal's entries alone."""
+    """Continue from a journal's entries alone."""
     folded, at, known_ids = RunState(), chain.start(), ReplyIds()
     journal = MemoryJournal(entries)
     for entry in journal.entries():

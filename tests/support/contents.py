@@ -4,7 +4,7 @@ from enum import Enum
 
 
 def contents_of(thing):
-    """All that an object holds, in a form that can be compared; a step that is open and has no samples yet is none."""
+    """Everything that an object holds, in a comparable form; an open step without samples counts as none."""
     if isinstance(thing, dict):
         each = {key: contents_of(value) for key, value in thing.items()}
         return {key: value for key, value in each.items() if value != {} and not _unasked(value)}

@@ -12,7 +12,7 @@ from unerring.testing import NoisySampler
 
 
 class Doubling:
-    """A chain of one's own: from 1, each step doubles the number."""
+    """A user's chain: from 1, each step doubles the number."""
 
     def __init__(self, steps=4):
         self.steps = steps
@@ -49,7 +49,7 @@ class Doubling:
 
 
 def double(prompt, settings):
-    """A model of one's own: right at once."""
+    """A user's model that is always right."""
     return str(2 * int(prompt.split()[1].rstrip(".")))
 
 
@@ -71,7 +71,7 @@ def exported(path):
 
 
 def stopped(path, steps=2, chain=None, model=double, k=2):
-    """A journal of a run that was stopped after so many steps."""
+    """The journal of a run that was stopped after so many steps."""
     with pytest.raises(StepLimit):
         unerring.run(chain or Doubling(), model, path, k, options=Options(max_steps=steps))
     return path

@@ -54,7 +54,7 @@ def objects(texts: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[Entry]]:
-    """Kind of entry -> what draws such entries, with these texts in every place that takes one."""
+    """Kind of entry -> strategy for such entries, with these texts in every field that takes one."""
     at = st.none() | texts
     caps = st.none() | NATURALS
     turns = st.lists(st.builds(Message, texts, texts), max_size=3).map(tuple)
@@ -114,7 +114,7 @@ def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[En
 
 
 def calls(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Replies]:
-    """The samples of one call, one to four, each with whatever there can be in a sample."""
+    """The samples of one call, one to four, each with any fields that a sample can have."""
     said = st.fixed_dictionaries(
         {
             "text": texts | NATURALS,

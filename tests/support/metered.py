@@ -20,7 +20,7 @@ MOST_TOKENS = 40
 
 @dataclass
 class Bill:
-    """What the provider did, whether or not the caller received it."""
+    """The provider's record, whether or not the caller received its replies."""
 
     calls: int = 0
     total: Charge = field(default_factory=Charge)
@@ -71,11 +71,11 @@ class Metered:
 
 
 class Killed(Exception):
-    """The process is gone: nothing that was in flight is recorded any more."""
+    """The process is killed: nothing that was in flight is recorded."""
 
 
 class Mortal(MemoryJournal):
-    """A journal whose process dies after so many further entries: nothing is recorded then, and nothing goes on."""
+    """A journal whose process is killed after so many further entries: nothing is recorded after that."""
 
     def __init__(self, entries, lives: int):
         super().__init__(entries)
@@ -96,7 +96,7 @@ class Mortal(MemoryJournal):
 
 
 def one_life(begun, sampler, entries, lives=-1):
-    """One session, killed after so many entries: its journal's entries then, and what ended it, None for its end.
+    """One session, killed after so many entries: its journal's entries then, and the error that ended it, or None.
 
     `begun` makes the coroutine of the session from its journal.
     """

@@ -19,7 +19,7 @@ WEIGHED = Policy(LogOdds(3.5, WEIGHTS), vote_cap=6)
 
 
 class Rehearsed(Doubling):
-    """Doubling that the noise sampler can answer."""
+    """A doubling chain that the noise sampler can answer."""
 
     def rehearse(self, prompt):
         value = int(prompt.split()[-1].rstrip("."))
@@ -27,7 +27,7 @@ class Rehearsed(Doubling):
 
 
 class Reworded(Rehearsed):
-    """The same, asked in two wordings."""
+    """The same chain, asked in two wordings."""
 
     def subtask(self, state):
         if state["done"] == self.steps:
@@ -36,7 +36,7 @@ class Reworded(Rehearsed):
 
 
 def torn(prompt, settings):
-    """A model that is of two minds about the second step, and now and then answers no question at all."""
+    """A model whose votes on the second step are split, and which sometimes gives no answer to it."""
     value = int(prompt.split()[-1].rstrip("."))
     if value != 2 or settings.slot % 3 == 0:
         return Sample(str(2 * value), voter="one")
@@ -56,7 +56,7 @@ def entries(path, kind=object):
 
 @contextmanager
 def refused(path, match, error=InputError):
-    """What is refused leaves the journal as it was."""
+    """Assert that an operation is refused and leaves the journal unchanged."""
     before = entries(path)
     with pytest.raises(error, match=match):
         yield

@@ -37,14 +37,14 @@ def blank(voters: int = 1, **changed: Any) -> Calibration:
 
 
 def observed(choice: str | None, voter: int = 0, **changed: Any) -> PilotSample:
-    """A sample: its choice, or None for one that was flagged."""
+    """A sample: its choice, or None for a flagged one."""
     return replace(
         FLAGGED if choice is None else VOTES.get(choice, PilotSample(0, choice, None, USAGE)), voter=voter, **changed
     )
 
 
 def looked(step: int, *choices: str | None, voters: int = 1, **changed: Any) -> PilotStep:
-    """A step whose samples, in turn by the voters, gave these choices; `r` is right and None was flagged."""
+    """A step whose samples, in turn by the voters, have these choices; `r` is right and None is flagged."""
     samples = (observed(choice, slot % voters, **changed) for slot, choice in enumerate(choices))
     return PilotStep(step, tuple(samples), "r")
 
@@ -81,8 +81,8 @@ def simulated(
     return calibration
 
 
-class Untold:
-    """A chain that can be entered at any step, which is all that its state says; it does not know what is right."""
+class UnknownTruth:
+    """A chain that can start at any step, which is all of its state; it has no `truth`."""
 
     def __init__(self, steps: int = 1000, parse: Any = None) -> None:
         self.steps = steps
@@ -110,8 +110,8 @@ class Untold:
         return text
 
 
-class Places(Untold):
-    """The same, and `a` is right on every step."""
+class Places(UnknownTruth):
+    """The same chain, where `a` is right on every step."""
 
     def truth(self, state: int) -> str:
         return "a"
@@ -124,7 +124,7 @@ def piloted(chain: Any, sampler: Any, samples: int = 50, out: Any = None, **opti
 
 
 def counted(calibration: Calibration) -> Calibration:
-    """What was counted, apart from how long it took and how many samples were in flight."""
+    """All counts, without latencies and the number of samples in flight."""
     return replace(calibration, calls_seconds=0.0, at_once=1)
 
 
@@ -137,7 +137,7 @@ def one_line(error: BaseException) -> str:
 
 
 def strict_json(text: str) -> Any:
-    """Read JSON that other programs can read as well: `NaN` and `Infinity` are no part of it."""
+    """Read JSON that other programs can read as well: without `NaN` and `Infinity`."""
 
     def refused(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")

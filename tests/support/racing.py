@@ -1,7 +1,7 @@
-"""Runs of simulated votes, fast: all steps of a chain race at once, one sample each at a time, until none is open.
+"""Fast runs of simulated votes: all steps of a chain race at once, one sample each at a time, until none is open.
 
-A chain's steps depend on each other in what they ask, not in how their votes fall, so that a run is as good as its
-races. That these come out as the package's own is for `tests/laws/test_coverage_laws.py` to show.
+A chain's steps depend on each other in their questions, not in their votes, so that a run is as good as its races.
+That these come out as the package's own is for `tests/laws/test_coverage_laws.py` to show.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,10 @@ Votes = Callable[[np.ndarray, int], np.ndarray]
 
 @dataclass(frozen=True)
 class Ran:
-    """What came of a run: the steps decided wrongly, and what was asked for, a call being all that a step lacks."""
+    """The result of a run: the steps decided wrongly, and the samples and calls.
+
+    A call asks for all that a step lacks.
+    """
 
     wrong: frozenset[int]
     samples: int
@@ -29,7 +32,7 @@ class Ran:
 
 @dataclass(frozen=True)
 class Steps:
-    """How a voter really errs: with chance `mean` on every step, or Beta of that mean; the share `bad` with 0.8.
+    """A voter's true errors: with probability `mean` on every step, or Beta of that mean; the share `bad` with 0.8.
 
     The share 1 - v of its samples is flagged. All its wrong votes on a step agree.
     """
@@ -46,18 +49,18 @@ class Steps:
         return self.mean * self.concentration, (1.0 - self.mean) * self.concentration
 
     def wrong(self, chance: Random) -> tuple[float]:
-        """The chance of a wrong vote on one step, as a pilot meets it."""
+        """The error probability on one step, drawn for a pilot."""
         if self.bad and chance.random() < self.bad:
             return (0.8,)
         return (self.mean if self.concentration is None else chance.betavariate(*self.shape),)
 
     def chances(self, steps: int, draw: np.random.Generator) -> np.ndarray:
-        """The chances of a wrong vote on every step of a chain."""
+        """The error probabilities on every step of a chain."""
         usual = np.full(steps, self.mean) if self.concentration is None else draw.beta(*self.shape, steps)
         return np.where(draw.random(steps) < self.bad, 0.8, usual) if self.bad else usual
 
     def loss(self, k: int) -> float:
-        """The exact chance that a step is decided wrongly with a margin of k, on average over steps."""
+        """The exact probability that a step is decided wrongly with a margin of k, on average over steps."""
         if self.concentration is None:
             usual = loss_probability(1.0 - self.mean, k)
         else:
@@ -69,7 +72,7 @@ class Steps:
 
 
 def simulated_run(steps: Steps, length: int, rule: AheadBy | LogOdds, draw: np.random.Generator) -> Ran:
-    """A chain of such steps under a rule, every vote drawn with the chances of its own step."""
+    """A chain of such steps under a rule, every vote drawn with its own step's probabilities."""
     wrong = steps.chances(length, draw)
 
     def votes(still: np.ndarray, _: int) -> np.ndarray:
@@ -103,7 +106,7 @@ def raced(votes: Votes, steps: int, lead: int, weight: int) -> Ran:
 
 
 def lead_and_weight(rule: AheadBy | LogOdds) -> tuple[int, int]:
-    """The score by which a choice wins, and what a vote counts; of a single voter whose votes all weigh the same."""
+    """The score by which a choice wins, and a vote's weight, for a single voter whose votes all weigh the same."""
     if isinstance(rule, AheadBy):
         return rule.k, 1
     ((name, voter),) = rule.weights.voters

@@ -14,8 +14,8 @@ MAX_ROW_CHARS = 100
 def each(names: str | tuple[str, ...], rows: Iterable[Any], ids: Any = None) -> Callable[[Any], Any]:
     """Run a test for every row of a table as one test. The arguments are those of `pytest.mark.parametrize`.
 
-    A failing row does not keep the others from being tried: one AssertionError lists all that fail, each with its
-    name and reason. Every row has a folder, an environment and a log of its own (`tmp_path`, `monkeypatch`, `caplog`).
+    A failing row does not keep the others from being tried: one AssertionError lists all that fail, each with its name
+    and reason. Every row has a folder, an environment and a log of its own (`tmp_path`, `monkeypatch`, `caplog`).
     """
     wanted = tuple(name.strip() for name in names.split(",")) if isinstance(names, str) else names
     table = [tuple(row) if len(wanted) > 1 else (row,) for row in rows]
@@ -51,13 +51,13 @@ def each(names: str | tuple[str, ...], rows: Iterable[Any], ids: Any = None) -> 
 
 
 def _title(row: tuple[Any, ...], number: int, ids: Callable[[Any], Any] | None) -> str:
-    """Name of a row: what `ids` makes of each value, or the values themselves, cut to a line."""
+    """The name of a row: what `ids` makes of each value, or the values themselves, cut to a line."""
     words = [str(ids(value)) if ids else repr(value) for value in row]
     return f"row {number} ({', '.join(words)[:MAX_ROW_CHARS]})"
 
 
 def _own(fixtures: dict[str, Any], number: int, stack: ExitStack) -> dict[str, Any]:
-    """The fixtures of one row, none of which another row has touched."""
+    """The fixtures of one row, none of which another row has used."""
     own = dict(fixtures)
     if "tmp_path" in own:
         own["tmp_path"] = own["tmp_path"] / f"row-{number}"

@@ -1,7 +1,7 @@
-"""Time without waiting: an event loop whose clock jumps to whatever is due next, and models that take time on it.
+"""Time without waiting: an event loop whose clock jumps to the next due timer, and models that take time on it.
 
-A run on this loop takes no longer than its computing, and its hours come out the same each time to the last digit.
-Nothing in flight and nothing due is a deadlock, and fails the test.
+A run on this loop takes no longer than its computing, and its hours are the same each time to the last digit. Nothing
+in flight and nothing due is a deadlock, and fails the test.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from unerring.runtime.config import Speculation
 
 
 class Deadlock(AssertionError):
-    """Everybody waits, and nothing is ever going to happen."""
+    """All tasks wait, and nothing is due."""
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -61,9 +61,10 @@ class LoopClock:
 
 
 class Slow:
-    """A sampler that takes `latency(prompt, settings)` seconds for a call; `most` samples were in flight at once.
+    """A sampler that takes `latency(prompt, settings)` seconds for a call.
 
-    `calls` lists prompt and settings of each call and its number of samples, `given_up` those that were cancelled.
+    `most` is the most samples in flight at once. `calls` lists prompt and settings of each call and its number of
+    samples, `given_up` those that were cancelled.
     """
 
     def __init__(self, sampler: Any, latency: Any = 0.05, paid: bool | None = None) -> None:
@@ -145,7 +146,10 @@ RIGHT = Speculation(a_word)
 
 
 def ahead(chain, sampler, policy=K3, speculation=RIGHT, beside=None, **config):
-    """A run in virtual time that asks ahead; `beside(task)` runs next to it, and the time it took comes with it."""
+    """A run in virtual time that asks ahead; `beside(task)` runs at the same time.
+
+    Returns the run and its duration.
+    """
 
     async def main():
         task = asyncio.ensure_future(

@@ -22,7 +22,7 @@ async def sample(prompt: str, settings: Settings) -> Sample:
 
 
 class OwnSampler:
-    """A sampler of one's own."""
+    """A user's own sampler."""
 
     name = "own"
     paid = False
