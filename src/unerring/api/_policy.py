@@ -95,10 +95,11 @@ def policy_for_models(policy: Policy, sampler: Sampler, options: Options) -> Pol
 def with_min_replies(policy: Policy, min_replies: int | None) -> Policy:
     """The policy with another least number of replies; raises `InputError` for more replies than votes that win."""
     least, votes = min_replies or policy.min_replies, policy.rule.lacking(0, 0)
-    if least > max(votes, ENDPOINT_MIN_REPLIES):  # that many are always taken: they are what endpoints have
+    most = max(votes, ENDPOINT_MIN_REPLIES)  # those of endpoints are taken by every rule
+    if least > most:
         raise InputError(
             f"`min_replies` {least:,} is more than the {counted(votes, 'vote')} that can decide a step "
-            f"({policy.rule.name}): give at most {votes:,}, or a larger margin `k`"
+            f"({policy.rule.name}): give at most {most:,}, or a larger margin `k`"
         )
     return replace(policy, min_replies=least)
 

@@ -155,7 +155,8 @@ class Sampling:
         failure: Exception | None = None
         replies: list[Reply] = []
         read: list[Sample] = []
-        known = _SampleCounts(call.question.step, SentCall(call.prompt, later, len(samples)))
+        sent = SentCall(call.prompt, later, len(samples), self._settings_of(call).chars_besides_prompt)
+        known = _SampleCounts(call.question.step, sent)
         for slot, sample in zip(call.slots, samples, strict=False):
             try:
                 replies.append(self._classified(call, slot, sample, known))
@@ -221,19 +222,24 @@ class Sampling:
         """Send a call, retried after passing failures, and return its samples."""
         opened = self._ledger.state.opened
         assert opened is not None
-        assignment, step = call.assignment, call.question.step.step
-        limit = self._ledger.state.policy.flags.max_output_tokens
-        drawn = Settings(assignment.temperature, limit, opened.seed, step, call.slots[0])
-        settings = self._ledger.state.request.settings(call.question.subtask, assignment.sampler.compact, drawn)
+        assignment, step, settings = call.assignment, call.question.step.step, self._settings_of(call)
         tries = CallTries(
             self._ledger, (step, call.slots[0], len(call.slots)), call.place, self._config.stop, *call.halts
         )
-        prompt = self._ledger.state.request.with_nonce(call.prompt, opened.time, call.question.at, drawn)
+        prompt = self._ledger.state.request.with_nonce(call.prompt, opened.time, call.question.at, settings)
         if call.token is not None:
             prompt += echo_line(call.token)
         return await self._caller.call(
             CallRequest(assignment.sampler, prompt, settings, len(call.slots)), tries, *call.halts
         )
+
+    def _settings_of(self, call: "_Call") -> Settings:
+        """The settings of a call's request."""
+        state, assignment, step = self._ledger.state, call.assignment, call.question.step.step
+        assert state.opened is not None
+        limit = state.policy.flags.max_output_tokens
+        drawn = Settings(assignment.temperature, limit, state.opened.seed, step, call.slots[0])
+        return state.request.settings(call.question.subtask, assignment.sampler.compact, drawn)
 
     def _one_reply(self, replies: list[Reply]) -> list[list[Reply]]:
         """Split the samples of one reply for the journal, where one in between could not be read.

@@ -230,3 +230,15 @@ def test_a_long_prompt_with_a_short_answer_shows_copies_too():
             if found < 0.7 * all_copies or false:
                 wrong.append((faster, share, found, all_copies, false))
     assert wrong == []
+
+
+def test_latencies_count_where_long_messages_come_before_the_question():
+    """A system message or example turns are tokens read, and no sign that a provider only estimates tokens."""
+    read = Usage(len(ASKED) + 3000, 300)  # more than the question and a template can have
+    for besides, is_copy in ((3000, True), (0, False)):
+        copies = CopyDetector()
+        for i in range(MIN_COMPARABLE_TEXTS):
+            sent = asked(f"taught {i}", 1)._replace(besides=besides)
+            assert copies.judge("m", sent, Sample(f"text {i}", read, seconds=1.0), False) is None
+        sent = LATER._replace(besides=besides)
+        assert (copies.judge("m", sent, Sample("text 0", read, seconds=0.05), True) is not None) is is_copy

@@ -84,7 +84,7 @@ def review(journal: str | Path, chain: Chain | str | None = None, trust: bool = 
     parked = undecided_step_of(run)
     return Review(
         process=run.opened.process,
-        parameters=run.opened.parameters,
+        parameters=run.state.parameters,
         status=status_of(run.state),
         steps=run.state.committed,
         parked=parked,

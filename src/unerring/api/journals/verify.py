@@ -77,6 +77,8 @@ def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = 
         permission = permission_for(history.path, opened, trust)
         given = given or required_chain(make_chain(opened.process, history.state.parameters, permission))
         judge = given.verify
+        if judge is None:
+            notes.append("the steps were not judged: the process has no method verify()")
     except InputError as error:
         notes.append(f"the steps were not judged: {error}")
     if judge is not None:

@@ -58,11 +58,18 @@ class SentCall(NamedTuple):
     prompt: the prompt.
     later: whether a reply to the same question had come before it was sent.
     together: the number of samples that it returned.
+    besides: the characters of the request besides the prompt: its messages, its schema, its further fields.
     """
 
     prompt: str
     later: bool = False
     together: int = 1
+    besides: int = 0
+
+    @property
+    def most_input_tokens(self) -> int:
+        """A bound of the tokens that the model reads, by any tokenizer."""
+        return self.besides + len(self.prompt) + MAX_TEMPLATE_TOKENS
 
 
 class CopyDetector:
@@ -315,7 +322,7 @@ class _Latencies:
 
     def _size(self, sent: SentCall, sample: Sample) -> int:
         """The length of an answer, in quarters of octaves."""
-        if self._counted and sample.usage.input_tokens >= len(sent.prompt) + MAX_TEMPLATE_TOKENS:
+        if self._counted and sample.usage.input_tokens >= sent.most_input_tokens:
             self._counted = False
             self._whole, self._written = _LatencyBySize(), _LatencyBySize()
         written = sample.usage.output_tokens if self._counted else 0

@@ -125,6 +125,12 @@ class Settings:
     stop: tuple[str, ...] = ()
     extra: str | None = None
 
+    @property
+    def chars_besides_prompt(self) -> int:
+        """The characters that a model may read besides the prompt: messages, schema, further fields of the request."""
+        texts = (self.schema or "", self.extra or "", *(content for _, content in self.messages))
+        return sum(map(len, texts))
+
     def conversation(self, prompt: str) -> list[dict[str, str]]:
         """The messages and then the prompt, as chat APIs take them: [{"role": ..., "content": ...}, ...]."""
         return [{"role": role, "content": content} for role, content in (*self.messages, Message("user", prompt))]

@@ -93,7 +93,7 @@ class Probe:
 
     def keep(self, prompt: str, later: bool, samples: Sequence[Sample]) -> None:
         """Keep the samples of a call; `later` says whether most of its prompt had been sent before."""
-        sent = SentCall(prompt, later, len(samples))
+        sent = SentCall(prompt, later, len(samples), self._settings.chars_besides_prompt)
         for sample in samples:
             self.received.append((sent, sample, (prompt, sample.text) in self._texts))
             self._texts.add((prompt, sample.text))
