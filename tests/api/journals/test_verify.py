@@ -1,4 +1,4 @@
-"""`verify` checks the hashes of a journal, its decisions and its choices."""
+"""`verify` in Python: choices judged by the process, and notes on what was not; hashes are tested with the reader."""
 
 import pytest
 
@@ -19,16 +19,20 @@ def test_verify_judges_by_the_chains_own_verifier(tmp_path):
 
 
 def test_verify_says_when_there_was_no_verifier(tmp_path):
-    """A chain that cannot be made again, or has no verifier, is checked for its hashes only."""
+    """A chain that cannot be made again, or has no verifier, is checked for its hashes only; a note says so."""
 
     class Local(Doubling):
         pass
 
+    class Unjudged(Doubling):
+        verify = None
+
     unerring.run(Local(), double, tmp_path / "run.db", k=2)
-    found = unerring.verify(tmp_path / "run.db")
-    assert not found.judged
-    assert found.problem is None
+    unerring.run(Unjudged(), double, tmp_path / "unjudged.db", k=2)
+    found, unjudged = unerring.verify(tmp_path / "run.db"), unerring.verify(tmp_path / "unjudged.db", Unjudged())
+    assert (found.judged, found.problem, unjudged.judged, unjudged.problem) == (False, None, False, None)
     assert "not judged" in found.notes[0]
+    assert unjudged.notes == ("the steps were not judged: the process has no method verify()",)
 
 
 def test_an_unfinished_run_is_verified_as_far_as_it_is(tmp_path):
