@@ -1,6 +1,7 @@
 """Run: accepted and refused arguments, and where a run can be started."""
 
 import asyncio
+import os
 import threading
 
 import pytest
@@ -240,6 +241,37 @@ def test_bad_input_before_the_first_call_leaves_no_journal(tmp_path):
         unerring.run(Doubling(), "embedded", path, k=3)
     assert list(tmp_path.iterdir()) == []
     assert unerring.run(Doubling(), double, path, k=3).steps == 4
+
+
+def test_no_journal_but_the_runs_own_is_removed(tmp_path, monkeypatch):
+    """Where code changes the working directory or replaces the file, the journal of another run stays as it is."""
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    other = tmp_path / "other" / "run.db"
+    unerring.run(Doubling(), double, other, k=3)
+
+    class Leaving(Doubling):
+        asked = 0
+
+        def subtask(self, state):
+            self.asked += 1
+            if self.asked > 1:
+                os.chdir(other.parent)
+                raise InputError("no data file")
+            return super().subtask(state)
+
+    with pytest.raises(InputError, match="no data file"):
+        unerring.run(Leaving(), double, "run.db", k=3)
+    assert unerring.verify(other).steps == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_a_link_to_no_file_is_refused(tmp_path):
+    """The head, and with it the writer's lock, would belong to another name than the journal."""
+    (tmp_path / "link.db").symlink_to(tmp_path / "data.db")
+    with pytest.raises(InputError, match="link to a file that does not exist: name that file itself"):
+        unerring.run(Doubling(), double, tmp_path / "link.db", k=3)
+    assert [path.name for path in tmp_path.iterdir()] == ["link.db"]
 
 
 def test_bad_input_after_the_first_call_keeps_the_journal(tmp_path):

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from unerring.adapters.memory import MemoryJournal
-from unerring.adapters.sqlite.new_file import remove_journal
 from unerring.adapters.sqlite.reader import opening_entry
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api._policy import policy_for_models
@@ -152,9 +151,8 @@ def _new_journal(path: Path | None, run: LiveRun) -> Iterator[Journal]:
     try:
         yield journal
     except InputError:
-        journal.close()
-        if path is not None and not run.state.voters and not run.state.account.calls:
-            remove_journal(path)
+        if isinstance(journal, SqliteJournal) and not run.state.voters and not run.state.account.calls:
+            journal.discard()
         raise
     finally:
         journal.close()

@@ -6,7 +6,7 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
-from unerring.adapters.sqlite.head import HeadFile, HighWaterMark, head_path
+from unerring.adapters.sqlite.head import HeadFile, HighWaterMark
 from unerring.adapters.sqlite.schema import (
     LOG_SUFFIXES,
     add_entries,
@@ -20,13 +20,6 @@ from unerring.core.journal.entries import Entry
 from unerring.errors import InputError
 
 TRANSACTION_ENTRIES = 4096
-
-
-def remove_journal(path: Path) -> None:
-    """Remove a journal that this process has made and closed, with its head and logs."""
-    path.unlink(missing_ok=True)
-    remove_logs(path)
-    head_path(path).unlink(missing_ok=True)
 
 
 def write_journal(path: Path, entries: Iterable[Entry]) -> None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unerring.adapters.sqlite.head import HeadFile, HighWaterMark, read_mark, seal_of
+from unerring.adapters.sqlite.head import HeadFile, HighWaterMark, head_path, read_mark, seal_of
 from unerring.adapters.sqlite.reader import JournalReader, require_empty, require_journal
 from unerring.adapters.sqlite.schema import (
     FileIdentity,
@@ -63,6 +63,8 @@ class SqliteJournal:
         """
         if path.exists():
             require_empty(path)
+        elif path.is_symlink():
+            raise InputError(f"{path} is a link to a file that does not exist: name that file itself")
         try:
             head = HeadFile(path)
         except OSError as error:
@@ -146,15 +148,33 @@ class SqliteJournal:
         await waiter.durable
 
     def close(self) -> None:
+        if self._end_writing():
+            self._head.close()
+            if self._failure is not None:
+                raise self._failure
+
+    def discard(self) -> None:
+        """Close the journal and remove its files, while its lock is held; not where its name is another file's now."""
+        if self._end_writing():
+            try:
+                self._identity.require_unmoved()
+                self.path.unlink()
+                remove_logs(self.path)
+                head_path(self.path).unlink(missing_ok=True)
+            except JournalError:
+                log.warning("%s was moved or replaced, and is left as it is", self.path)
+            finally:
+                self._head.close()
+
+    def _end_writing(self) -> bool:
+        """Have everything written, and end the thread; False where that was done before."""
         with self._wake:
             if self._closing:
-                return
+                return False
             self._closing = True
             self._wake.notify()
         self._thread.join()
-        self._head.close()
-        if self._failure is not None:
-            raise self._failure
+        return True
 
     def _write_until_closed(self) -> None:
         try:
