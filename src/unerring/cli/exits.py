@@ -216,20 +216,10 @@ OPTIONS = {
     **{name: f"--budget-{name}" for name in ("usd", "tokens", "calls", "hours")},
 }
 _SAME_NAMES = (
-    *(
-        "accept_changes",
-        "calibration",
-        "copies",
-        "echo",
-        "escalate",
-        "escalate_after",
-        "speculate",
-        "first_temperature",
-        "flag_cap",
-        "flagged",
-    ),
-    *("grace", "in_flight", "k", "m", "max_output_tokens", "max_steps", "min_replies", "nonce", "parse", "patience"),
-    *("prices", "rule", "seed", "system", "temperature", "trust", "vote_cap", "waste"),
+    *("accept_changes", "calibration", "copies", "echo", "escalate", "escalate_after", "first_temperature"),
+    *("flag_cap", "flagged", "grace", "in_flight", "k", "m", "max_output_tokens", "max_steps", "min_replies"),
+    *("nonce", "parse", "patience", "prices", "rule", "seed", "speculate", "system", "temperature", "trust"),
+    *("vote_cap", "waste"),
 )
 OPTIONS |= {name: f"--{name.replace('_', '-')}" for name in _SAME_NAMES}
 
@@ -272,7 +262,11 @@ def command_on(name: str, journal: str | Path, *options: str) -> str:
     the code and hosts that the present command was allowed. No journal keeps either. Words stand for a process or a
     function of a script, which only the reader knows.
     """
-    resuming, opened = name == "resume", _opening(journal)
+    return _command(name, journal, _opening(journal), options)
+
+
+def _command(name: str, journal: str | Path, opened: Opened | None, options: tuple[str, ...]) -> str:
+    resuming = name == "resume"
     given = _allowing(hosts=resuming)
     named = any(one.startswith(f"{OPTIONS['chain']} ") for one in given)
     if opened is not None and not named and not is_made_by_name(opened.process):
@@ -286,7 +280,8 @@ def command_on(name: str, journal: str | Path, *options: str) -> str:
 
 def continuing(journal: str | Path, *options: str) -> str:
     """How to continue the run in a journal, in words: by a command, or by its script where it began in one."""
-    resume, opened = command_on("resume", journal, *options), _opening(journal)
+    opened = _opening(journal)
+    resume = _command("resume", journal, opened, options)
     if opened is None or not (FUNCTION_PREFIX in opened.model or opened.process.startswith(f"{SCRIPT_MODULE}:")):
         return f"continue with: {resume}"
     several = FUNCTION_PREFIX in opened.model and not is_function(opened.model)

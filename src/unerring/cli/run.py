@@ -166,10 +166,9 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     """Continue the run in the journal FILE, where it stopped.
 
     The run keeps its model, its rule and its request settings. A model that was a Python function is given again by
-    --model. Options here raise caps, turn --nonce and --echo on or
-    off, or change budgets, guards and speed. If you did not start the run on this machine, the
-    code that its journal names is not imported, and no key is sent to the hosts that it names, unless --process,
-    --allow-host or --trust allow it.
+    --model. Options here raise caps, turn --nonce and --echo on or off, or change budgets, guards and speed. If you
+    did not start the run on this machine, the code that its journal names is not imported, and no key is sent to the
+    hosts that it names, unless --process, --allow-host or --trust allow it.
     """
     if repair:
         kept, moved_to = repair_journal(file)

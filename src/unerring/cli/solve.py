@@ -7,7 +7,7 @@ import click
 
 from unerring import api
 from unerring.adapters.output_file import require_own_place
-from unerring.adapters.sqlite.reader import JournalReader, entry_count
+from unerring.adapters.sqlite.reader import entry_count, opening_entry
 from unerring.adapters.tables.jsonl import json_line
 from unerring.api.planning import Target
 from unerring.cli.command import Command, option
@@ -26,7 +26,6 @@ from unerring.cli.options import (
 from unerring.cli.problem_file import ProblemFile
 from unerring.cli.progress import Progress
 from unerring.cli.run import Ending, Starting, fresh, show_result, watched
-from unerring.core.journal.entries import Opened
 from unerring.core.numbers import MAX_COUNT
 from unerring.errors import InputError
 from unerring.processes.general import REPLY_PARSERS
@@ -165,8 +164,8 @@ def _solve_one(
 
 def _require_same_seed(path: Path, seed: int, offset: int) -> None:
     """Raise `InputError` if the run of a problem began with another --seed; its own seed is larger by `offset`."""
-    first = next(JournalReader(path).entries(), None) if entry_count(path) > 0 else None
-    if isinstance(first, Opened) and first.seed != seed + offset:
+    first = opening_entry(path) if entry_count(path) > 0 else None
+    if first is not None and first.seed != seed + offset:
         began = first.seed - offset
         said = f"it was begun with --seed {began}, not {seed}; give that seed again, or another --out"
         raise InputError(f"{path} holds another run: {said}")

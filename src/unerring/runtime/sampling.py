@@ -138,7 +138,8 @@ class Sampling:
         self._outcomes.asked(call.question, len(call.slots))
         given_up = False
         try:
-            samples = await self._received(call)
+            settings = self._settings_of(call)
+            samples = await self._received(call, settings)
         except asyncio.CancelledError:  # its step was asked from a wrongly guessed state
             given_up = True
             raise
@@ -155,7 +156,7 @@ class Sampling:
         failure: Exception | None = None
         replies: list[Reply] = []
         read: list[Sample] = []
-        sent = SentCall(call.prompt, later, len(samples), self._settings_of(call).chars_besides_prompt)
+        sent = SentCall(call.prompt, later, len(samples), settings.chars_besides_prompt)
         known = _SampleCounts(call.question.step, sent)
         for slot, sample in zip(call.slots, samples, strict=False):
             try:
@@ -218,11 +219,11 @@ class Sampling:
                     "Calibrate the model that answers, or count votes (`rule` ahead-by)"
                 )
 
-    async def _received(self, call: "_Call") -> list[Sample]:
+    async def _received(self, call: "_Call", settings: Settings) -> list[Sample]:
         """Send a call, retried after passing failures, and return its samples."""
         opened = self._ledger.state.opened
         assert opened is not None
-        assignment, step, settings = call.assignment, call.question.step.step, self._settings_of(call)
+        assignment, step = call.assignment, call.question.step.step
         tries = CallTries(
             self._ledger, (step, call.slots[0], len(call.slots)), call.place, self._config.stop, *call.halts
         )
@@ -280,7 +281,7 @@ class Sampling:
                 flag = raised
         copied = self._copies.judge(voter, known.sent, received, known.has(sample.text))
         flag = self._ledger.state.policy.flags.screen(sample) or flag
-        if copied is not None:
+        if copied is not None and (flag is None or flag.kind is not FlagKind.COPY):  # a missing echo is surer
             flag = RedFlag(copied, FlagKind.COPY)
         if flag is None:
             try:

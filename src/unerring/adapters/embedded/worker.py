@@ -97,7 +97,7 @@ class WorkerPool:
         self._executor.shutdown(wait=True)
 
     def _work(self) -> None:
-        """MemberAnswer batches until the queue is empty."""
+        """Answer batches until the queue is empty."""
         while batch := self._next():
             try:
                 answered: list[tuple[MemberCall, MemberAnswer]]

@@ -132,8 +132,9 @@ class JournalReader:
     def _connected(self, mark: HighWaterMark | None) -> sqlite3.Connection:
         # No process writes to a sealed journal, nor to one without a head, which every writer makes first. Such a file
         # is read without a lock and without a log, so from read-only media too.
+        sealed = mark is not None and bool(mark.seal)
         unwritten = self._first_only or not head_path(self.path).exists()
-        immutable = (mark.seal if mark else "") or (unwritten and not log_path(self.path).exists())
+        immutable = sealed or (unwritten and not log_path(self.path).exists())
         options = "mode=ro&immutable=1" if immutable else "mode=ro"
         # A reader may be read on, or closed by the garbage collector, in another thread than the one that began.
         return sqlite3.connect(f"{self.path.absolute().as_uri()}?{options}", uri=True, check_same_thread=False)
