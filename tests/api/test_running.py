@@ -8,7 +8,7 @@ import pytest
 
 import unerring
 from doubling import HANOI, Doubling, double, double_later, exported, noise
-from unerring import AheadBy, InputError, Options, Policy
+from unerring import AheadBy, FirstTo, InputError, Majority, Options, Policy
 from unerring.errors import StepUndecided
 from unerring.testing import ScriptedSampler
 
@@ -51,12 +51,19 @@ def test_a_wrong_speculate_or_escalate_is_named_with_its_values(given):
 
 
 def test_a_policy_decides_in_the_place_of_k():
-    """Options.policy replaces the model's own; a k given with it replaces its margin only."""
+    """Options.policy replaces the model's own; a k given beside it replaces its margin only."""
     policy = Policy(rule=AheadBy(2), first_temperature=0.5, later_temperature=0.5)
     alone = unerring.run(Doubling(), double, options=Options(policy=policy)).report["policy"]
     assert (alone["rule"], alone["temperatures"]) == ("ahead-by 2", [0.5, 0.5])
     beside = unerring.run(Doubling(), double, k=4, options=Options(policy=policy)).report["policy"]
     assert (beside["rule"], beside["temperatures"]) == ("ahead-by 4", [0.5, 0.5])
+
+
+@pytest.mark.parametrize("rule", [FirstTo(3), Majority(5)])
+def test_k_beside_a_policy_with_another_rule_is_refused(rule):
+    """A k is a margin of ahead-by; it does not silently replace the rule that a policy names."""
+    with pytest.raises(InputError, match=f"k is the margin of the rule ahead-by, .* the rule {rule.name}: .{{,70}}$"):
+        unerring.run(Doubling(), double, k=4, options=Options(policy=Policy(rule=rule)))
 
 
 def test_a_margin_beyond_the_cap_is_refused():

@@ -33,10 +33,10 @@ def run_policy(
 ) -> tuple[Policy, dict[str, Json] | None]:
     """The policy of a run, and the plan that it comes from, if there is one.
 
-    A given policy or k is taken, with the temperatures, the output limit and the caps of the options. Otherwise the
-    margin is planned from the model's calibration, so that it reaches the target on this chain. Where the chain does
-    not say how long it is, the policy is the one that ships with the model. What neither a plan nor the options say is
-    as in the policy `before`, of the run that is forked.
+    A given policy or k is taken, with the temperatures, the output limit and the caps of the options; k replaces the
+    margin of a policy. Otherwise the margin is planned from the model's calibration, so that it reaches the target on
+    this chain. Where the chain does not say how long it is, the policy is the one that ships with the model. What
+    neither a plan nor the options say is as in the policy `before`, of the run that is forked.
 
     Raises `InputError` where there is nothing to derive a margin from.
     """
@@ -62,7 +62,12 @@ def _given_or_planned(
             raise InputError(f"k is the margin of the rule ahead-by; {options.target.rule} is planned, without a k")
         if options.target != Target():
             raise InputError("k is given, so that there is nothing to plan: leave out k, or target and calibration")
-        base = options.policy or recommended_policy(model) or Policy()
+        if options.policy is not None and not isinstance(options.policy.rule, AheadBy):
+            raise InputError(
+                f"k is the margin of the rule ahead-by, and the policy has the rule {options.policy.rule.name}: leave "
+                "out k, or give a policy without a rule"
+            )
+        base = options.policy or before or recommended_policy(model) or Policy()
         return replace(base, rule=AheadBy(k)), None
     planned = planned_policy(chain, model, options.target, options.request, before)
     if planned is not None:

@@ -67,7 +67,8 @@ _CLASSES: dict[str, type] = {"patience": Patience, "budget": Budget, "guards": G
 class Options(CallOptions):
     """Options of a run beyond its chain and its model: how steps are decided, guessed, paid for and shown.
 
-    policy: how each step is decided; replaces the model's own policy. Only for new runs.
+    policy: how each step is decided; replaces the model's own policy. A `k` given to `run` replaces its margin. Only
+        for new runs.
     target: the probability of zero errors that the margin is planned for, where no policy is given.
     vote_cap: votes after which a step is undecided, in place of the policy's. Can only be raised on resuming.
     flag_cap: flagged samples of a step for each vote that it has or still needs, in place of the policy's. Can only be

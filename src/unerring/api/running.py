@@ -38,7 +38,8 @@ def run(
         list of these that take turns.
     journal: the file that makes the run resumable; without one it is kept in memory.
     k: the margin of votes that decides a step; None plans it from the model's calibration, for a whole chain without
-        an error with the probability `options.target.success`.
+        an error with the probability `options.target.success`. It replaces the margin of `options.policy`, whose other
+        fields hold; a policy with another rule than `AheadBy` is refused beside it.
     seed: of the samples.
     options: everything else.
 

@@ -97,6 +97,8 @@ def test_settings_not_given_are_those_of_the_source(source, tmp_path):
     policy = Policy(FirstTo(5))
     unerring.fork(source, 1, tmp_path / "policy.db", Doubling(), options=Options(policy=policy))
     assert entries(tmp_path / "policy.db", Opened)[0].policy == policy.to_json()
+    unerring.fork(tmp_path / "policy.db", 1, tmp_path / "margin.db", Doubling(), k=2)
+    assert entries(tmp_path / "margin.db", Opened)[0].policy == policy.to_json() | {"rule": "ahead-by 2"}
 
 
 def test_a_fork_planned_for_another_target_keeps_what_its_plan_does_not_set(tmp_path):

@@ -188,7 +188,8 @@ def _opening(
     before, state, chain = source.opened, source.state, source.chain
     require_whole("seed", before.seed if seed is None else seed, -MAX_SEED, MAX_SEED)
     planned = options.target != Target()
-    base = options if planned or options.policy is not None else replace(options, policy=state.policy)
+    decided = planned or k is not None or options.policy is not None
+    base = options if decided else replace(options, policy=state.policy)
     planned_for = before.model.partition(RESERVE)[0] if model is None else model
     policy, plan = run_policy(chain, planned_for, k, base, state.policy)
     if k is None and options.policy is None and not planned and model is None:
