@@ -18,7 +18,7 @@ from unerring.core.journal.entries import Allowed, Committed, Inherited, Opened
 from unerring.core.voting.race import FirstTo
 from unerring.errors import ChainChanged, JournalDamaged
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from unerring.core.journal.review_entries import Rejudged
 from unerring.core.voting.race import AheadBy
 from unerring.errors import ChainChanged, StepUndecided
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 class Reading(Doubling):
