@@ -14,6 +14,9 @@ import unerring
 from faults.answers import Answer, noise
 from faults.server import serving
 from unerring.cli import demo
+from unerring.cli.exits import end_of
+from unerring.cli.hints import in_commands
+from unerring.errors import ChainChanged
 
 ODD = "odd; name it's.db"  # a file's name that a shell would take apart
 NAMES = "run|resume|review|verify|report|export|calibrate|plan|solve|rejudge|fork"
@@ -459,3 +462,13 @@ def test_a_parser_that_reads_a_committed_winner_differently_names_rejudge(cli, l
     assert printed_commands(refused) == [["rejudge", ODD]]
     assert "to see all that differs: unerring rejudge" in refused.line
     assert refused.line.endswith("or accept the change: --accept-changes")
+
+
+def test_the_end_of_a_command_is_made_without_reading_a_journal(monkeypatch):
+    """Only where advice is shown does a call of `unerring.rejudge` become the command, which looks at the journal."""
+    reads = []
+    monkeypatch.setattr("unerring.cli.hints.opening_entry", reads.append)
+    advice = "the parser changed; to count them: `unerring.rejudge('run.db')`, or give `k`"
+    assert end_of(ChainChanged(advice)).reason == advice.replace("`k`", "--k")
+    assert reads == []
+    assert in_commands(advice) == "the parser changed; to count them: unerring rejudge FILE, or give --k"

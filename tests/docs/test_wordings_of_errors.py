@@ -8,7 +8,7 @@ import pytest
 
 import unerring
 from doubling import Doubling, double
-from unerring.cli.exits import in_options
+from unerring.cli.hints import in_options
 from unerring.cli.main import command_line, commands
 
 ROOM = Path(unerring.__file__).parent

@@ -13,15 +13,8 @@ from unerring.api import planning
 from unerring.api.calibration_files import read_calibration, shipped_calibration
 from unerring.api.chains import make_chain, required_chain
 from unerring.cli.command import Command, option
-from unerring.cli.exits import (
-    DONE,
-    OPTIONS,
-    STOPPED,
-    CommandEnded,
-    quoted,
-    same_command,
-    user_code_failed,
-)
+from unerring.cli.exits import DONE, STOPPED, CommandEnded, user_code_failed
+from unerring.cli.hints import OPTIONS, quoted, same_command
 from unerring.cli.option_values import AT_ONCE, COUNT, FILE, SEED, Number, Whole
 from unerring.cli.options import (
     allow_host_option,

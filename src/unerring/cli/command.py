@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import click
 
-from unerring.cli.exits import in_options
+from unerring.cli.hints import in_commands
 from unerring.errors import ChainChanged
 
 Decorator: TypeAlias = Callable[[Any], Any]
@@ -65,7 +65,7 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except ChainChanged as error:
-            raise ChainChanged(in_options(str(error))) from error
+            raise ChainChanged(in_commands(str(error))) from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, those of the command alone first, the others in the order of `OPTION_GROUPS`."""

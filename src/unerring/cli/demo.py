@@ -14,7 +14,7 @@ from unerring import api
 from unerring.adapters.embedded.sampler import EmbeddedSampler
 from unerring.api.journals import history as reading
 from unerring.api.journals.verify import verify
-from unerring.cli.exits import quoted
+from unerring.cli.hints import quoted
 from unerring.cli.progress import Progress
 from unerring.cli.run import watched
 from unerring.errors import StepLimit

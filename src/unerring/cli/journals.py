@@ -19,20 +19,8 @@ from unerring.api.journals.rejudge import rejudge as judged_again
 from unerring.api.journals.verify import verify as verify_journal
 from unerring.api.options import Options
 from unerring.cli.command import Command, option
-from unerring.cli.exits import (
-    DONE,
-    STOPPED,
-    WRONG,
-    CommandEnded,
-    command_on,
-    continuing,
-    finished,
-    in_options,
-    quoted,
-    require_certificate,
-    unused,
-    user_code_failed,
-)
+from unerring.cli.exits import DONE, STOPPED, WRONG, CommandEnded, finished, require_certificate, user_code_failed
+from unerring.cli.hints import command_on, continuing, in_options, quoted, unused
 from unerring.cli.option_values import AS_IN_FILE, FILE, SEED, TOTAL
 from unerring.cli.options import (
     cap_options,

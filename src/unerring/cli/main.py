@@ -17,7 +17,8 @@ from click.shell_completion import shell_complete
 from unerring.api.journals import history as reading
 from unerring.cli.calibrate import calibrate, plan
 from unerring.cli.command import Command, option
-from unerring.cli.exits import BAD_INPUT, DONE, CommandEnded, Invocation, end_of, ended
+from unerring.cli.exits import BAD_INPUT, DONE, CommandEnded, end_of, ended
+from unerring.cli.hints import Invocation
 from unerring.cli.journals import export, fork, rejudge, report, verify
 from unerring.cli.option_values import FILE, SEED, Whole
 from unerring.cli.options import traceback_option

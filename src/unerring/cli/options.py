@@ -9,7 +9,7 @@ from unerring.adapters.providers import PROVIDERS
 from unerring.api.budget import Budget
 from unerring.api.planning import Target
 from unerring.cli.command import Decorator, option, options
-from unerring.cli.exits import Invocation, working_on
+from unerring.cli.hints import Invocation, working_on
 from unerring.cli.option_values import (
     AT_ONCE,
     COUNT,

@@ -16,7 +16,8 @@ from unerring.adapters.tables.jsonl import json_line, read_objects
 from unerring.api.budget import Budget
 from unerring.api.journals import history as reading
 from unerring.api.models import require_model
-from unerring.cli.exits import BAD_INPUT, DONE, STOPPED, WRONG, CommandEnded, in_options, quoted, same_command
+from unerring.cli.exits import BAD_INPUT, DONE, STOPPED, WRONG, CommandEnded
+from unerring.cli.hints import in_commands, quoted, same_command
 from unerring.cli.progress import Progress
 from unerring.cli.run import watched
 from unerring.cli.text.report import printable
@@ -156,7 +157,7 @@ class ProblemFile:
 
     def _refusal(self, record: Mapping[str, Any], error: InputError) -> str:
         """Note that a problem cannot be solved as asked; raises the error if it concerns all problems."""
-        reason = in_options(str(error))
+        reason = in_commands(str(error))
         self._refusals_in_a_row.append(reason)
         if self._refusals_in_a_row[-MAX_FAILURES_IN_A_ROW:] == [
             reason

@@ -4,7 +4,7 @@ import time
 from typing import TextIO
 
 from unerring.adapters.terminal import ProgressLines
-from unerring.cli.exits import notice_text
+from unerring.cli.hints import notice_text
 from unerring.core.certificate.dissent_alarm import DissentWatch, watch_of
 from unerring.core.certificate.expectations import expectations_from
 from unerring.core.journal.decided_step import DecidedStep

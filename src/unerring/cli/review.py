@@ -13,7 +13,8 @@ from unerring.api.journals import history as reading
 from unerring.api.journals import review as reviewing
 from unerring.api.journals.review import Candidate, Parked, ParkedSample, Recorded, Review
 from unerring.cli.command import Command, option
-from unerring.cli.exits import DONE, command_on, continuing, in_options
+from unerring.cli.exits import DONE
+from unerring.cli.hints import command_on, continuing, in_options
 from unerring.cli.option_values import FILE, Whole
 from unerring.cli.options import file_argument, json_option, judging_options
 from unerring.cli.text.doubtful import MAX_DETAIL_CHARS, asked_lines, indented

@@ -15,22 +15,8 @@ from unerring.api.journals.repair import repair as repair_journal
 from unerring.api.models import function_again
 from unerring.api.planning import Target
 from unerring.cli.command import Command, option
-from unerring.cli.exits import (
-    DONE,
-    OPTIONS,
-    STOPPED,
-    CommandEnded,
-    command_on,
-    end_of,
-    finished,
-    quoted,
-    require_certificate,
-    same_command,
-    unused,
-    user_code_failed,
-    working_on,
-    working_with,
-)
+from unerring.cli.exits import DONE, STOPPED, CommandEnded, end_of, finished, require_certificate, user_code_failed
+from unerring.cli.hints import OPTIONS, command_on, quoted, same_command, unused, working_on, working_with
 from unerring.cli.option_values import COUNT, FILE, SEED, STEPS
 from unerring.cli.options import (
     accept_changes_option,

@@ -13,11 +13,11 @@ from typing import Any
 
 from unerring.adapters.output_file import unwritable, write_whole
 from unerring.api.journals.history import History
-from unerring.cli.exits import in_options
 from unerring.cli.figures.html_doubtful import doubtful_part, escaped
 from unerring.cli.figures.run_plots import RunFigure, run_panels
 from unerring.cli.figures.svg import require_matplotlib
 from unerring.cli.figures.tree import tree_of
+from unerring.cli.hints import in_options
 from unerring.cli.text.report import amount, by_people, chance, probability
 from unerring.core.reporting.report import report_of
 from unerring.core.reporting.run_report import Report

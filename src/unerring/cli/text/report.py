@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unerring.cli.exits import OPTIONS, command_on, continuing, in_options
+from unerring.cli.hints import OPTIONS, command_on, continuing, in_options
 from unerring.core.journal.spend import dollars_text
 from unerring.core.reporting.summary import (
     cost_text,
