@@ -260,6 +260,18 @@ def test_a_calibration_is_printed_and_kept(cli, tmp_path):
     assert cli(*["1023" if word == "N" else word for word in suggested]).code == 0
 
 
+@pytest.mark.parametrize("noise", ["p=0.4,v=1,c=0", "p=0.7,v=1,c=1"])
+def test_a_calibration_that_no_k_can_be_planned_from_says_so(cli, noise):
+    """The last line has the reason that `plan` would give, instead of a command that ends with it."""
+    pilot = [f"noise/{noise}" if word == NOISE[1] else word for word in PILOT]
+    done = cli(*pilot, "--out", "cal.json")
+    assert (done.code, "unerring plan" in done.err) == (0, False)
+    last = done.err.splitlines()[-1]
+    assert last.startswith("A plan is not possible with it: no k can reach 0.95 over 1,023 steps with noise/")
+    refused = cli("plan", "--calibration", "cal.json", "--steps", 1023)
+    assert (refused.code, refused.err.splitlines()[-1].removeprefix("unerring: ") in last) == (2, True)
+
+
 def test_json_is_what_the_file_holds(cli, tmp_path):
     """With --json stdout has the calibration of the file as one line, and stderr is empty."""
     done = cli(*PILOT, "--out", "cal.json", "--json")

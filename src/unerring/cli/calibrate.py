@@ -31,7 +31,7 @@ from unerring.core.planning.assumptions import Assumptions, measured_assumptions
 from unerring.core.planning.calibration import Calibration
 from unerring.core.planning.calibration_file import calibration_json
 from unerring.core.planning.costs import Price
-from unerring.core.planning.plan import PLANNED_RULES, PlanRequest
+from unerring.core.planning.plan import PLANNED_RULES, PlanRequest, chosen_races
 from unerring.core.planning.races import PlannedJob
 from unerring.errors import InputError, Stopped
 
@@ -102,9 +102,18 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if calibration.samples < samples:
         click.echo(f"The process has only {calibration.steps:,} steps; all of them were asked.", err=True)
     if out is not None and not as_json:
-        steps = required_chain(chain).length() or calibration.steps
-        click.echo(f"Plan with it: unerring plan --calibration {quoted(out)} --steps {steps} --target 0.95", err=True)
+        click.echo(_plan_advice(calibration, required_chain(chain).length() or calibration.steps, out), err=True)
     return DONE
+
+
+def _plan_advice(calibration: Calibration, steps: int, out: Path) -> str:
+    """The command that plans with a calibration, or why no k reaches the usual target on this process."""
+    target = planning.Target().success
+    try:
+        chosen_races(measured_assumptions(calibration), PlannedJob(steps, target), PLANNED_RULES[0])
+    except InputError as error:
+        return f"A plan is not possible with it: {error}"
+    return f"Plan with it: unerring plan --calibration {quoted(out)} --steps {steps} --target {target:g}"
 
 
 @click.command(cls=Command)
