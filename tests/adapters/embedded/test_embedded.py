@@ -209,15 +209,17 @@ asyncio.run(work())
 @each("ending", ["interrupted", "left"])
 def test_python_ends_promptly_with_an_open_sampler(ending: str) -> None:
     """Neither Ctrl-C nor leaving with calls in the queue makes the process hang or crash."""
-    process = subprocess.Popen([sys.executable, "-c", BUSY, ending], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        assert process.stdout.readline() == b"busy\n"
-        if ending == "interrupted":
-            os.kill(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
-    finally:
-        process.kill()
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY, ending], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"busy\n"
+            if ending == "interrupted":
+                os.kill(process.pid, signal.SIGINT)
+            _, errors = process.communicate(timeout=150)
+        finally:
+            process.kill()
     if ending == "interrupted":
         assert b"KeyboardInterrupt" in errors
         assert process.returncode in (1, 130, -signal.SIGINT)
