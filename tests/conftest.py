@@ -1,7 +1,9 @@
-"""Fixtures of all tests: a state directory instead of the user's, and no reply ids from other tests."""
+"""Fixtures of all tests: a state directory of their own, and no reply ids and no modules from other tests."""
 
 import resource
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -31,3 +33,15 @@ def no_known_replies() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "_PROCESS_REPLIES", ReplyIds())
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_modules_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """After each test, `sys.path` is as before it, and a module that was imported from a temporary file is unknown."""
+    path, known = [*sys.path], set(sys.modules)
+    yield
+    sys.path[:] = path
+    for name in set(sys.modules) - known:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file is not None and Path(file).is_relative_to(tmp_path_factory.getbasetemp()):
+            del sys.modules[name]

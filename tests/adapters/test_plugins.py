@@ -82,8 +82,6 @@ def site(tmp_path, monkeypatch):
     (place / "acme_broken.py").write_text("raise ValueError('it is\\nbroken')\n")
     (place / "acme_exits.py").write_text("raise SystemExit(3)\n")
     monkeypatch.syspath_prepend(str(place))
-    for name in ("acme_models", "acme_broken", "acme_exits"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
     return place
 
 

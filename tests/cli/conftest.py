@@ -12,7 +12,6 @@ from unerring.cli.main import command_line
 def cli(tmp_path, monkeypatch, capsys):
     """Run a command in this process, in its own folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def call(*arguments):
@@ -20,11 +19,7 @@ def cli(tmp_path, monkeypatch, capsys):
         code = command_line([str(argument) for argument in arguments])
         return Done(code, *capsys.readouterr())
 
-    before = set(sys.modules)
-    yield call
-    for name in set(sys.modules) - before:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
+    return call
 
 
 @pytest.fixture
