@@ -1,12 +1,17 @@
-"""Helpers of the command line's tests: a user's own process, and functions that run commands on it."""
+"""Processes that the tests of the command line run, and functions that run commands on them."""
 
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import unerring
+
 NOISE = ("--model", "noise/p=0.9,v=0.9,c=0", "--k", "3")
+PILOT_MODEL = ("--model", "noise/p=0.95,v=0.9,c=0")
+PILOT = ("calibrate", "hanoi", "--set", "disks=10", *PILOT_MODEL, "--samples", "300", "--in-flight", "8")
 SCRIPT = str(Path(sys.executable).with_name("unerring"))
+HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\u202e\ncandidate 1  99 votes: mine"
 
 LEDGER = '''
 """A process of a user's own: each step doubles a number."""
@@ -47,6 +52,30 @@ class Ledger:
             before = choice
         return None
 '''
+
+
+class Word:
+    """A chain of one step, whose choice is any text that does not start with `!`."""
+
+    def __init__(self, prompt="say"):
+        self.prompt = prompt
+
+    def parameters(self):
+        return {"prompt": self.prompt}
+
+    def start(self):
+        return 0
+
+    def subtask(self, state):
+        return unerring.Subtask(self.prompt, self.word) if state == 0 else None
+
+    def word(self, text):
+        if text.startswith("!"):
+            raise unerring.RedFlag("no word")
+        return text
+
+    def advance(self, state, choice):
+        return 1
 
 
 @dataclass

@@ -28,7 +28,7 @@ WIDER = (
     *(f"tests/adapters/sqlite/test_journal_{name}.py" for name in ("head", "damage", "seals", "places")),
     *(f"tests/api/test_{name}.py" for name in ("resuming", "running", "calibrating")),
     "tests/api/journals/test_review.py",
-    *("tests/adapters/sqlite/test_sqlite_journal.py", "tests/cli/test_text.py"),
+    *("tests/adapters/sqlite/test_sqlite_journal.py", "tests/cli/text/test_report_text.py"),
 )
 log = logging.getLogger(__name__)
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_cli_review import HOSTILE, Word
+from command_runs import HOSTILE, Word
 
 import unerring
 from unerring import Options, Policy
 from unerring.core.voting.race import AheadBy
 from unerring.testing import ScriptedSampler
 
-GOLDEN = Path(__file__).parent.parent / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 class Said(Word):

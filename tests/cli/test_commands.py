@@ -1,19 +1,14 @@
-"""The commands as users meet them: how one leads to the next, their help, and the demonstration."""
+"""The commands as users meet them: what each prints, and how one leads to the next."""
 
 import json
 import shlex
 import sys
-from pathlib import Path
 
 import pytest
 from command_runs import LEDGER, NOISE, process, ran
 
 import unerring
-from unerring.cli import demo
-from unerring.cli.main import commands
 from unerring.processes.hanoi import Hanoi
-
-# --- what works
 
 
 def test_run_finishes_with_at_most_six_lines(cli):
@@ -131,72 +126,3 @@ def test_no_command_leaves_anything_open(tmp_path, command):
     assert done.returncode == 0
     assert "Warning" not in done.stderr
     assert "Traceback" not in done.stderr
-
-
-# --- help
-
-
-@pytest.mark.parametrize("name", sorted(commands.commands))
-def test_the_help_of_every_command_has_usage_and_an_example(cli, name):
-    """Each command's help has its usage, explains its argument or has an example, and exits with 0."""
-    done = cli(name, "--help")
-    assert (done.code, done.err) == (0, "")
-    usage, _, rest = done.out.partition("\n\n")
-    assert usage.startswith(f"Usage: unerring {name}")
-    arguments = [word.strip("[]") for word in usage.split()[4:] if word.isupper()]  # in brackets if optional
-    assert all(argument in rest for argument in arguments)
-    assert arguments or f"unerring {name}" in rest or "Size of the puzzle" in rest
-    assert max(map(len, done.out.splitlines())) <= 100
-
-
-@pytest.mark.parametrize("name", sorted(commands.commands))
-def test_every_option_is_explained(name):
-    """Every option of every command has a help text."""
-    options = [one for one in commands.commands[name].params if one.param_type_name == "option"]
-    assert [one.name for one in options if not getattr(one, "help", None)] == []
-
-
-def test_the_help_of_the_program_says_where_to_start(cli):
-    """The program's help names every command, a first one to try, and the exit codes."""
-    text = cli("--help").out
-    assert all(f"  {name}" in text for name in commands.commands)
-    assert "Start here:   unerring demo" in text
-    assert "Exit codes: 0 done" in text
-
-
-# --- the demonstration
-
-
-def test_the_demonstration_without_its_extra_prints_only_what_to_install(cli, monkeypatch):
-    """Where the inference engine is not installed, one line says how to install it; nothing is begun or shown."""
-    monkeypatch.setitem(sys.modules, "unerring.adapters.embedded.engine", None)
-    for words in (("demo", "--disks", "2"), ("run", "hanoi", "--set", "disks=2")):
-        done = cli(*words)
-        assert (done.code, done.out) == (2, "")
-        assert "pip install 'unerring[embedded]', or '.[embedded]' in the repository" in done.line
-
-
-def test_the_pages_that_use_the_embedded_model_say_how_to_install_it():
-    """The README and the tutorial name its extra."""
-    root = Path(__file__).parents[2]
-    for page in ("README.md", "docs/tutorial.md"):
-        assert "pip install '.[embedded]'" in (root / page).read_text(encoding="utf-8")
-
-
-def test_the_demonstration_ends_in_a_verified_run(cli, tmp_path, monkeypatch):
-    """`unerring demo` needs only the package, and ends with a run verified by the rules of the game."""
-    monkeypatch.setattr(demo, "LARGE_PUZZLE_STEPS", 30)  # steps for which unaided chains are followed
-    done = cli("demo", "--disks", "3")
-    assert done.code == 0, done.err
-    assert "7 steps right, zero errors" in done.out
-    (journal,) = tmp_path.glob("*.db")
-    assert unerring.verify(journal).problem is None
-
-
-def test_the_demonstration_refuses_a_journal_that_exists(cli, monkeypatch):
-    """A journal that already holds a run is refused before anything is shown or computed."""
-    ran(cli)
-    monkeypatch.setattr(demo, "LARGE_PUZZLE_STEPS", 1)
-    done = cli("demo", "--disks", "2", "--journal", "run.db")
-    assert (done.code, done.out) == (2, "")
-    assert "run.db holds a run" in done.line

@@ -1,10 +1,38 @@
-"""`--help` of the commands with many options: each option is under a heading, the most used ones first."""
+"""`--help`: every command and option is explained, and where there are many, each is under a heading."""
 
 import click
 import pytest
 
 from unerring.cli.command import HELP, OPTION_GROUPS, OTHER_OPTIONS, Command
 from unerring.cli.main import commands
+
+
+@pytest.mark.parametrize("name", sorted(commands.commands))
+def test_the_help_of_every_command_has_usage_and_an_example(cli, name):
+    """Each command's help has its usage, explains its argument or has an example, and exits with 0."""
+    done = cli(name, "--help")
+    assert (done.code, done.err) == (0, "")
+    usage, _, rest = done.out.partition("\n\n")
+    assert usage.startswith(f"Usage: unerring {name}")
+    arguments = [word.strip("[]") for word in usage.split()[4:] if word.isupper()]  # in brackets if optional
+    assert all(argument in rest for argument in arguments)
+    assert arguments or f"unerring {name}" in rest or "Size of the puzzle" in rest
+    assert max(map(len, done.out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("name", sorted(commands.commands))
+def test_every_option_is_explained(name):
+    """Every option of every command has a help text."""
+    options = [one for one in commands.commands[name].params if one.param_type_name == "option"]
+    assert [one.name for one in options if not getattr(one, "help", None)] == []
+
+
+def test_the_help_of_the_program_says_where_to_start(cli):
+    """The program's help names every command, a first one to try, and the exit codes."""
+    text = cli("--help").out
+    assert all(f"  {name}" in text for name in commands.commands)
+    assert "Start here:   unerring demo" in text
+    assert "Exit codes: 0 done" in text
 
 
 def test_options_are_under_headings_in_one_order(cli):

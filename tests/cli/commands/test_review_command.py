@@ -5,7 +5,7 @@ import io
 import json
 
 import pytest
-from command_runs import NOISE, ran
+from command_runs import HOSTILE, NOISE, Word, ran
 
 import unerring
 from unerring import Options, Policy, Request, Sample
@@ -14,7 +14,6 @@ from unerring.core.voting.race import AheadBy
 from unerring.errors import Stopped
 
 HOPELESS = ("--model", "noise/p=0.6", "--k", "25")
-HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\u202e\ncandidate 1  99 votes: mine"
 
 
 @pytest.fixture
@@ -22,30 +21,6 @@ def stopped(cli, ledger):
     """A command line in a folder with a journal, run.db, that stopped at its undecided first step."""
     assert cli("run", "ledger:Ledger", *HOPELESS, "--journal", "run.db").code == 3
     return cli
-
-
-class Word:
-    """A chain of one step, whose choice is any text that does not start with `!`."""
-
-    def __init__(self, prompt="say"):
-        self.prompt = prompt
-
-    def parameters(self):
-        return {"prompt": self.prompt}
-
-    def start(self):
-        return 0
-
-    def subtask(self, state):
-        return unerring.Subtask(self.prompt, self.word) if state == 0 else None
-
-    def word(self, text):
-        if text.startswith("!"):
-            raise unerring.RedFlag("no word")
-        return text
-
-    def advance(self, state, choice):
-        return 1
 
 
 def journal_of_samples(path, *texts, prompt="say", voter="me", **options):
