@@ -1,9 +1,16 @@
 """An error in a user's module before a run begins gives exit code 4, with file and line."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from types import SimpleNamespace
 
 import pytest
 from command_runs import LEDGER, NOISE
+
+import unerring
+from unerring.adapters.plugins import import_object
+from unerring.processes.hanoi import Hanoi
 
 MODULES = {
     "inner": "import nosuchthing\n",
@@ -69,9 +76,12 @@ STARTS = {  # how a script may begin paid calls when it is imported
     "aresume": "asyncio.run(unerring.aresume('half.db', Ledger(), model))",
     "calibrate": "unerring.calibrate(Ledger(), model, 20)",
     "acalibrate": "asyncio.run(unerring.acalibrate(Ledger(), model, 20))",
+    "thread": "ThreadPoolExecutor().submit(unerring.run, Ledger(), model, 'other.db', 2).result()",
 }
 SCRIPT = f"""
 import asyncio
+import contextvars
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import unerring
 {LEDGER}
@@ -110,3 +120,36 @@ def test_a_script_that_begins_a_run_when_imported_is_refused(cli, tmp_path, star
         assert not (tmp_path / "asked").exists(), words
     script.write_text(f"{SCRIPT}if __name__ == '__main__':\n    {STARTS[start]}\n")
     assert cli("resume", "half.db", "--process", "half:Ledger").code == 0
+
+
+def test_the_module_that_starts_a_run_is_the_one_that_is_named(cli, tmp_path):
+    """Where the module that a command names imports the one that starts a run, the line names the latter."""
+    (tmp_path / "half.py").write_text(SCRIPT + STARTS["run"])
+    (tmp_path / "outer.py").write_text("from half import Ledger\n")
+    done = cli("run", "outer:Ledger", *NOISE)
+    assert (done.code, done.err[:50]) == (4, "unerring: half starts a run when it is imported: p")
+
+
+def test_a_context_that_a_module_keeps_begins_runs_later(cli, tmp_path):
+    """What a module keeps of the time of its import, such as a context, does not refuse runs after the import."""
+    (tmp_path / "half.py").write_text(f"{SCRIPT}context = contextvars.copy_context()\n")
+    in_context = import_object("half:context").run
+    assert in_context(unerring.run, import_object("half:Ledger")(), NOISE[1], None, 4).steps == 4
+
+
+def test_a_run_of_another_thread_goes_on_during_an_import(cli, tmp_path, monkeypatch):
+    """A thread that ran before an import, such as one of a server, begins a run while the import lasts."""
+    begun = Event()
+
+    def run():
+        assert begun.wait(60)
+        return unerring.run(Hanoi(2), NOISE[1], k=4).steps
+
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(run)
+        monkeypatch.setitem(sys.modules, "other_thread", SimpleNamespace(begun=begun, running=running))
+        (tmp_path / "half.py").write_text("from other_thread import *\nbegun.set()\nsteps = running.result(60)\n")
+        try:
+            assert import_object("half:steps") == 3
+        finally:
+            begun.set()

@@ -13,9 +13,11 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from threading import Thread, current_thread
+from threading import enumerate as live_threads
 from typing import Any
 
 from unerring.adapters.function import FunctionSampler
@@ -32,7 +34,6 @@ ENTRY_POINT_GROUP = "unerring.samplers"
 
 _IN_MODULE = re.compile(r"(?P<place>[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)(?:,(?P<parameters>.*))?", re.DOTALL)
 _NEXT = re.compile(r",(?=[A-Za-z_]\w*=)")  # a comma within a value does not end it
-_IMPORTED: ContextVar[str | None] = ContextVar("imported", default=None)  # the user's module that is being imported
 _TYPES: dict[str, type] = {"name": str, "paid": bool, "compact": bool}
 
 
@@ -91,25 +92,52 @@ class _RunInImport(UserCodeFailed):
     """A user's module began a run while it was imported."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Import:
+    """A user's module that is being imported by its name.
+
+    module: its name.
+    others: the threads that ran before, which it did not start.
+    """
+
+    module: str
+    others: frozenset[Thread]
+
+
+_IMPORTS: list[_Import] = []  # those in progress, in all threads
+
+
 def refuse_in_import() -> None:
     """Raise `UserCodeFailed` while a user's module is being imported by its name: only a script begins runs.
 
-    Otherwise a command that only reads would run the process to its end, with all its paid calls.
+    Otherwise a command that only reads would run the process to its end, with all its paid calls. Threads that the
+    module starts are refused too; those that ran before the import are not.
     """
-    if (module := _IMPORTED.get()) is not None:
-        raise _RunInImport(
-            f"{module} starts a run when it is imported: put that under `if __name__ == '__main__':` in its file"
-        )
+    for one in tuple(_IMPORTS):
+        if current_thread() not in one.others:
+            raise _RunInImport(
+                f"{_running_module() or one.module} starts a run when it is imported: "
+                "put that under `if __name__ == '__main__':` in its file"
+            )
+
+
+def _running_module() -> str | None:
+    """The module whose body runs in this thread, such as one that the user's module imports; None where none does."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+    return None if frame is None else frame.f_globals.get("__name__")
 
 
 @contextmanager
 def _importing(module: str) -> Iterator[None]:
     """Note the user's module that is imported meanwhile."""
-    before = _IMPORTED.set(module)
+    begun = _Import(module, frozenset(live_threads()) - {current_thread()})
+    _IMPORTS.append(begun)
     try:
         yield
     finally:
-        _IMPORTED.reset(before)
+        _IMPORTS.remove(begun)
 
 
 def _import_failed(error: BaseException, place: str) -> InputError:
