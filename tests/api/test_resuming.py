@@ -51,6 +51,18 @@ def test_a_chain_that_cannot_be_imported_is_passed_again(tmp_path):
     assert unerring.resume(path, Local(3), double).state["value"] == 8
 
 
+def test_a_chain_that_refuses_its_parameters_is_passed_again(tmp_path, monkeypatch):
+    """A message of the chain's own class does not replace the advice, whatever words it has."""
+    path = stopped(tmp_path / "run.db", chain=Doubling(3))
+
+    def refuse(self, steps):
+        raise InputError("no `chain` of this length")
+
+    monkeypatch.setattr(Doubling, "__init__", refuse)
+    with pytest.raises(InputError, match="no `chain` of this length; or pass the process itself: `chain`"):
+        unerring.resume(path, model=double)
+
+
 def test_a_failed_attempt_to_resume_changes_nothing(tmp_path):
     """A resume refused for its arguments leaves the journal unchanged."""
     path = stopped(tmp_path / "run.db")

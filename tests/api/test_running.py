@@ -50,6 +50,15 @@ def test_a_wrong_speculate_or_escalate_is_named_with_its_values(given):
         unerring.run(Doubling(), double, k=2, options=Options(escalate=given))
 
 
+def test_the_name_of_a_wrong_model_is_shown_whole():
+    """A name with the words that begin a list of models in it is not cut off there."""
+    name = "mine. The models are: yours"
+    with pytest.raises(InputError, match=f"^`escalate` is a model: no model is called '{name}'.$"):
+        unerring.run(Doubling(), double, k=2, options=Options(escalate=name))
+    with pytest.raises(InputError, match=f"^no model is called '{name}'. The models are: embedded, .* model=...\\)$"):
+        unerring.run(Doubling(), name, k=2)
+
+
 def test_a_policy_decides_in_the_place_of_k():
     """Options.policy replaces the model's own; a k given beside it replaces its margin only."""
     policy = Policy(rule=AheadBy(2), first_temperature=0.5, later_temperature=0.5)

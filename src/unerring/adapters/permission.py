@@ -22,6 +22,10 @@ _ADVICE = {
 }
 
 
+class CodeNotAllowed(InputError):
+    """Code that only another person's journal names; the message says what to give or allow instead."""
+
+
 @dataclass(frozen=True, slots=True)
 class Permission:
     """Whether a specification may import code and receive API keys.
@@ -41,9 +45,9 @@ class Permission:
         return replace(self, hosts=self.hosts + tuple(map(required_host, hosts)))
 
     def require_code(self, kind: str, name: str) -> None:
-        """Raise `InputError` where this name of a process or a model may not import code."""
+        """Raise `CodeNotAllowed` where this name of a process or a model may not import code."""
         if self.journal is not None:
-            raise InputError(
+            raise CodeNotAllowed(
                 f"{_ADVICE[kind]}: {self.journal} was not begun by you on this machine, and its {kind} {name!r:.80} "
                 "is not part of unerring"
             )

@@ -20,6 +20,10 @@ from unerring.errors import InputError, UnerringError, UserCodeFailed
 from unerring.processes import SHIPPED
 
 
+class DefinedInScript(InputError):
+    """A process that was defined in a script, which its journal does not name; the message says what to give."""
+
+
 def process_name(chain: CheckedChain) -> str:
     """The name of a chain in journals: of a shipped one, or its own attribute `name`, else `package.module:Class`."""
     for name, shipped in SHIPPED.items():
@@ -114,7 +118,7 @@ def _imported_process(name: str) -> Any:
         said += "; your own is written package.module:Class"
         raise InputError(about_words(said, name))
     if module_name == SCRIPT_MODULE:
-        raise InputError(
+        raise DefinedInScript(
             f"{attribute} was defined in a script, which its journal does not name: run the script again, or give "
             f"`chain` module:{attribute}"
         )

@@ -33,6 +33,10 @@ Model: TypeAlias = str | Sampler | Function | Sequence["Model"]
 _OPENAI_MODEL_NAME = re.compile(r"(gpt|chatgpt|o[1-9])\b")  # how OpenAI's model names begin
 
 
+class _UnknownModel(InputError):
+    """No model has this name; `make_sampler` adds which ones there are."""
+
+
 def require_chain_and_model(chain: Any, model: Model) -> None:
     """Raise `InputError` for a chain that is none, and where chain and model are swapped."""
     if not is_chain(chain) and is_chain(model):
@@ -57,6 +61,16 @@ def make_sampler(model: Model, context: SamplerContext, stack: Stack, escalate: 
     `escalate` is the model that answers steps that the others could not decide. Samplers made here are closed at the
     end of `stack`; a sampler that was passed in is not.
     """
+    try:
+        return _made_sampler(model, context, stack, escalate)
+    except _UnknownModel as error:
+        forms = [*(one.forms for one in PROVIDERS.values()), *installed_models()]
+        there_are = ", ".join((*forms, "your own as package.module:Class (from Python: model=...)"))
+        raise InputError(f"{error} The models are: {there_are}") from error.__cause__
+
+
+def _made_sampler(model: Model, context: SamplerContext, stack: Stack, escalate: Model | None = None) -> Sampler:
+    """The sampler of `make_sampler`; raises `_UnknownModel` for a name of no model."""
     members, reserves = _turns_and_reserves(model, context, stack)
     if escalate is not None:
         if reserves:
@@ -107,9 +121,7 @@ def _sampler_of_spec(context: SamplerContext, asked: str) -> Sampler:
             f"the model was the Python function {function}, which no journal can make again: run its script again, "
             f"or give the function as `model`: itself, or by its name module:{function}"
         )
-    forms = [*(one.forms for one in PROVIDERS.values()), *installed_models()]
-    there_are = ", ".join((*forms, "your own as package.module:Class (from Python: model=...)"))
-    raise InputError(f"no model is called {spec!r}{_suggestion(spec) or '.'} The models are: {there_are}")
+    raise _UnknownModel(f"no model is called {spec!r}{_suggestion(spec) or '.'}")
 
 
 @contextmanager
@@ -118,7 +130,8 @@ def _named_option(said: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise type(error)(f"{said}: {str(error).partition(' The models are: ')[0]}") from error.__cause__
+        kind = InputError if isinstance(error, _UnknownModel) else type(error)  # `said` names the models instead
+        raise kind(f"{said}: {error}") from error.__cause__
 
 
 def _suggestion(spec: str) -> str:
@@ -210,7 +223,7 @@ def speculation_for(speculate: Model, sampler: Sampler, context: SamplerContext,
         return Speculation()
     if speculate != "guess":
         with _named_option("`speculate` is auto, off, leader, guess, or a model that drafts"):
-            return Speculation(make_sampler(speculate, replace(context, permission=permission), stack))
+            return Speculation(_made_sampler(speculate, replace(context, permission=permission), stack))
     if own is None:
         raise InputError(f"{process_name(chain)} has no method guess(state) to speculate with; try leader, or a model")
     return Speculation(own)

@@ -22,7 +22,7 @@ from unerring.api.journals.verify import verify
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Committed, Entry
 from unerring.core.journal.state import RunState
-from unerring.errors import InputError, JournalError
+from unerring.errors import InputError, JournalBusy, JournalError
 
 
 def seen_from_outside(path: Path) -> int:
@@ -218,6 +218,19 @@ def test_readers_during_a_run_see_intact_journals_only(path: Path):
         reader.join()
     assert not problems
     assert seen == sorted(seen)
+
+
+def test_a_lock_is_recognized_by_its_code(whole: Path, monkeypatch: pytest.MonkeyPatch):
+    """A journal that another program has locked is busy, not damaged, in whatever words SQLite says so."""
+
+    def busy(*_: object) -> None:
+        error = sqlite3.OperationalError("busy")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY_SNAPSHOT
+        raise error
+
+    monkeypatch.setattr(JournalReader, "_selected", busy)
+    with pytest.raises(JournalBusy, match="is locked by another program"):
+        list(JournalReader(whole).entries())
 
 
 def test_a_reader_may_continue_and_be_closed_in_another_thread(whole: Path, entries: list[Entry]):

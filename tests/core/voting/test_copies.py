@@ -13,9 +13,6 @@ from unerring.core.journal.entries import Replies, Reply
 from unerring.core.journal.spend import WORDING_SEPARATOR
 from unerring.core.voting.copies import (
     CACHED_REASON,
-    COPY_REASON,
-    OTHER_TEXT_REASON,
-    STRAY_REASON,
     CopyDetector,
     SentCall,
 )
@@ -58,7 +55,7 @@ def test_the_same_id_with_the_same_text_is_a_copy():
     copies = CopyDetector()
     assert copies.judge("m", FIRST, Sample("7", reply_id=name(1)), False) is None
     assert copies.judge("m", LATER, Sample("7", reply_id=name(2)), True) is None
-    assert copies.judge("m", LATER, Sample("7", reply_id=name(1)), True) == COPY_REASON
+    assert copies.judge("m", LATER, Sample("7", reply_id=name(1)), True) == RepeatKind.COPY.value
 
 
 def test_an_old_reply_to_another_question_is_recognized():
@@ -67,10 +64,10 @@ def test_an_old_reply_to_another_question_is_recognized():
     for i in range(10):
         assert copies.judge("m", SentCall(f"q{i}"), Sample("7", reply_id=name(i)), False) is None
     for voter in ("m", f"m{WORDING_SEPARATOR}2", "another model of the account"):
-        assert copies.judge(voter, SentCall("another"), Sample("7", reply_id=name(9)), False) == STRAY_REASON
+        assert copies.judge(voter, SentCall("another"), Sample("7", reply_id=name(9)), False) == RepeatKind.STRAY.value
     assert (copies.copies, copies.too_many) == (0, False)
     assert copies.judge("m", FIRST, Sample("7", reply_id=name(10)), False) is None
-    assert copies.judge("m", LATER, Sample("7", reply_id=name(10)), True) == COPY_REASON
+    assert copies.judge("m", LATER, Sample("7", reply_id=name(10)), True) == RepeatKind.COPY.value
 
 
 @pytest.mark.parametrize("share", [0.4, 0.6, 0.8])
@@ -96,9 +93,10 @@ def test_one_known_id_with_another_text_does_not_discredit_ids():
     for i in range(9):
         copies.judge("m", SentCall(f"q{i}"), Sample("7", reply_id=name(i)), False)
     for i in range(3):
-        assert copies.judge("m", SentCall("other"), Sample("7", reply_id=name(i)), False) == STRAY_REASON
-        assert copies.judge("m", SentCall("other"), Sample("7, whole", reply_id=name(i)), False) == OTHER_TEXT_REASON
-    assert copies.judge("m", SentCall("other"), Sample("7", reply_id=name(8)), False) == STRAY_REASON
+        assert copies.judge("m", SentCall("other"), Sample("7", reply_id=name(i)), False) == RepeatKind.STRAY.value
+        found = copies.judge("m", SentCall("other"), Sample("7, whole", reply_id=name(i)), False)
+        assert found == RepeatKind.OTHER_TEXT.value
+    assert copies.judge("m", SentCall("other"), Sample("7", reply_id=name(8)), False) == RepeatKind.STRAY.value
 
 
 def test_ids_seen_on_other_texts_three_times_are_ignored():
@@ -109,14 +107,14 @@ def test_ids_seen_on_other_texts_three_times_are_ignored():
     copies = CopyDetector()
     for voter in ("m", "other"):
         copies.judge(voter, FIRST, Sample("7", reply_id=name(len(voter))), False)
-    assert copies.judge("other", LATER, Sample("7", reply_id=name(5)), True) == COPY_REASON
-    assert copies.judge("m", LATER, Sample("8", reply_id=name(1)), False) == OTHER_TEXT_REASON
-    assert copies.judge("m", LATER, Sample("9", reply_id=name(1)), False) == OTHER_TEXT_REASON
+    assert copies.judge("other", LATER, Sample("7", reply_id=name(5)), True) == RepeatKind.COPY.value
+    assert copies.judge("m", LATER, Sample("8", reply_id=name(1)), False) == RepeatKind.OTHER_TEXT.value
+    assert copies.judge("m", LATER, Sample("9", reply_id=name(1)), False) == RepeatKind.OTHER_TEXT.value
     for text in "456":
         assert copies.judge("m", LATER, Sample(text, reply_id=name(1)), False) is None
     assert copies.judge("m", LATER, Sample("7", reply_id=name(1)), True) is None
     assert (copies.copies, copies.worst_voter, copies.too_many) == (1, "other", False)
-    assert copies.judge("other", LATER, Sample("7", reply_id=name(5)), True) == COPY_REASON
+    assert copies.judge("other", LATER, Sample("7", reply_id=name(5)), True) == RepeatKind.COPY.value
 
 
 @pytest.mark.parametrize("together", [1, 3])
@@ -148,7 +146,7 @@ def test_a_stuck_proxy_never_votes():
                 copies.judge("m", SentCall(f"own {i}"), Sample("own", reply_id=name(10_000 + i)), False)
             again = i % distinct
             reason = copies.judge("m", SentCall(f"later {i}"), Sample(str(again), reply_id=name(again)), False)
-            assert reason == STRAY_REASON
+            assert reason == RepeatKind.STRAY.value
         assert copies.astray is (other == 0)
 
 
@@ -205,7 +203,7 @@ def test_ids_of_an_earlier_session_are_known():
     copies = CopyDetector(ids=names)
     for i in range(100):
         assert copies.judge("m", SentCall("q"), Sample("7", reply_id=name(100 + i)), False) is None
-        assert copies.judge("m", SentCall("q"), Sample("7", reply_id=name(i)), False) == STRAY_REASON
+        assert copies.judge("m", SentCall("q"), Sample("7", reply_id=name(i)), False) == RepeatKind.STRAY.value
     assert copies.samples == 200
 
 

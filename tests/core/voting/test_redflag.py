@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from tables import each
-from unerring.core.voting.redflag import FLAG_ADVICE, FlagKind, FlagRules, RedFlag
+from unerring.core.voting.flag_limit import FLAG_ADVICE
+from unerring.core.voting.redflag import FlagKind, FlagRules, RedFlag
 from unerring.core.voting.sample import Finish, Sample, Usage
 
 

@@ -114,7 +114,8 @@ class JournalReader:
                 self._check_table(database)
                 yield from self._selected(database)
         except sqlite3.OperationalError as error:
-            if "locked" in str(error):
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the detail in the higher bits
+            if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
                 raise JournalBusy(f"{self.path} is locked by another program") from None
             raise self._damage(f"entry {self.count + 1} cannot be read ({error})", mark) from None
         except (sqlite3.Error, UnicodeDecodeError) as error:

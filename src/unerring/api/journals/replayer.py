@@ -3,8 +3,9 @@
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from unerring.adapters.permission import CodeNotAllowed
 from unerring.adapters.sqlite.reader import JournalReader, without_entries
-from unerring.api.chains import make_chain, require_process, required_chain
+from unerring.api.chains import DefinedInScript, make_chain, require_process, required_chain
 from unerring.api.journals.history import applied
 from unerring.api.journals.trust import permission_for
 from unerring.core.checked_chain import CheckedChain, GivenChain
@@ -152,7 +153,7 @@ def chain_for(path: Path, opened: Opened, given: GivenChain, trust: bool, parame
         return required_chain(given)
     try:
         return required_chain(make_chain(opened.process, parameters, permission_for(path, opened, trust)))
+    except (CodeNotAllowed, DefinedInScript, UserCodeFailed):  # they say what to give; code that fails is to be fixed
+        raise
     except InputError as error:
-        if "`chain`" in str(error) or isinstance(error, UserCodeFailed):  # code that fails is to be fixed
-            raise
         raise type(error)(f"{error}; or pass the process itself: `chain`") from error.__cause__

@@ -7,9 +7,9 @@ Its length is compared with that of the process. Reading the entries checks them
 from dataclasses import dataclass
 from pathlib import Path
 
-from unerring.api.chains import make_chain, require_process, required_chain
+from unerring.api.chains import require_process
 from unerring.api.journals.history import History
-from unerring.api.journals.trust import permission_for
+from unerring.api.journals.replayer import chain_for
 from unerring.core.chain import Chain
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.state import RunState
@@ -68,22 +68,20 @@ def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = 
         pass
     opened, finished = history.opened, history.state.finished is not None
     problem, judge, notes = None, None, []
-    if isinstance(chain, str):
-        chain = make_chain(chain, history.state.parameters)
-    given = None if chain is None else required_chain(chain)
-    if given is not None:
-        require_process(journal, opened.process, given)
+    made = None
     try:
-        permission = permission_for(history.path, opened, trust)
-        given = given or required_chain(make_chain(opened.process, history.state.parameters, permission))
-        judge = given.verify
+        made = chain_for(history.path, opened, chain, trust, history.state.parameters)
+        require_process(journal, opened.process, made)
+        judge = made.verify
         if judge is None:
             notes.append("the steps were not judged: the process has no method verify()")
     except InputError as error:
+        if chain is not None:
+            raise
         notes.append(f"the steps were not judged: {error}")
     if judge is not None:
         problem = judge((decided.value for decided in History(journal).steps()), finished)
-    problem = problem or _early_end(history.state, given)
+    problem = problem or _early_end(history.state, made)
     if opened.origin is not None:
         notes.append(f"this run was forked {forked_from(opened.origin, history.state.inherited)}")
     if history.series.ruled:

@@ -20,11 +20,13 @@ from unerring.core.reporting.summary import (
     zero_errors_text,
 )
 from unerring.core.short_text import MAX_LINE_CHARS, shortened
-from unerring.core.voting.redflag import CLEAR_FLAGS
+from unerring.core.voting.redflag import FlagKind
 from unerring.errors import BEYOND_LENGTH
 
 MIN_STEPS_OF_FORECAST = 30  # with fewer the cost of a step says little about that of the whole run
 MAX_STEPS_IN_LINE = 5
+CLEAR_FLAGS = {FlagKind.TOO_LONG.value, FlagKind.TRUNCATED.value, FlagKind.IMPROBABLE.value, FlagKind.COPY.value}
+"""Kinds of flags whose name says enough: the reason is left out."""
 
 __all__ = ["amount", "by_people", "chance", "printable", "probability", "report_text"]
 
@@ -249,9 +251,8 @@ def amount(number: float) -> str:
 def _flags(report: Mapping[str, Any]) -> str:
     """Flagged samples by cause, with the most frequent reason where the cause alone does not explain it."""
     often: dict[str, Any] = {}
-    clear = {kind.value for kind in CLEAR_FLAGS}
     for one in report["flag_reasons"]:
-        if one["reason"] is not None and one["flag"] not in clear:
+        if one["reason"] is not None and one["flag"] not in CLEAR_FLAGS:
             often.setdefault(one["flag"], one)
     return ", ".join(_flag(cause, count, often.get(cause)) for cause, count in report["flags"].items()) or "none"
 

@@ -45,9 +45,6 @@ MAX_TEMPLATE_TOKENS = 256  # of a chat template, beyond one token for each chara
 FALSE_STOP_PROBABILITY = 1 / 1000  # for a session whose share of copies is within the limit
 MAX_SESSION_SAMPLES = 1_000_000  # for which that probability holds
 CACHED_REASON = "the provider served a cached reply"
-COPY_REASON = RepeatKind.COPY.value
-STRAY_REASON = RepeatKind.STRAY.value
-OTHER_TEXT_REASON = RepeatKind.OTHER_TEXT.value
 STRAY_WINDOW_REPLIES = 40  # over which the share of replies to other requests is averaged
 MAX_STRAY_SHARE = 0.8  # of these replies, from which on a session ends
 
@@ -122,21 +119,21 @@ class CopyDetector:
         """
         known = self._of(voter)
         found = known.suspicion(sent, sample, text_known, self._ids)
-        if known.by_name and not known.trust.trusted:
-            self.copies -= known.by_name
-            known.copies -= known.by_name
-            known.by_name = known.uncounted = 0
+        if known.by_id and not known.trust.trusted:
+            self.copies -= known.by_id
+            known.copies -= known.by_id
+            known.by_id = known.uncounted = 0
             self._excess = ExcessTest(self._excess.limit)
         self.samples += 1
         part = 1.0 / sent.together
         self._replies += part
-        strayed = found is not None and found.reason in {STRAY_REASON, OTHER_TEXT_REASON}
+        strayed = found is not None and found.repeat in {RepeatKind.STRAY, RepeatKind.OTHER_TEXT}
         self._strays += (strayed - self._strays) * part / STRAY_WINDOW_REPLIES
-        twice = found is not None and found.reason == COPY_REASON
+        twice = found is not None and found.repeat is RepeatKind.COPY
         copied = found is not None and found.copied
         self.copies += copied
         known.copies += copied
-        known.by_name += twice
+        known.by_id += twice
         if twice and not known.trust.known_distinct:
             known.uncounted += 1
         else:
@@ -215,16 +212,16 @@ class _VoterReplies:
 
     marks_valid: whether the mark "cached" means anything.
     copies: its copies.
-    by_name: those of them that only their id shows.
+    by_id: those of them that only their id shows.
     uncounted: those of these that are not counted yet, because the voter's ids may turn out to mean nothing.
     """
 
-    __slots__ = ("by_name", "copies", "latencies", "marks_valid", "times", "trust", "uncounted")
+    __slots__ = ("by_id", "copies", "latencies", "marks_valid", "times", "trust", "uncounted")
 
     def __init__(self) -> None:
         self.marks_valid = True
         self.copies = 0
-        self.by_name = 0
+        self.by_id = 0
         self.uncounted = 0
         self.trust = IdTrust()
         self.times = CreationTimes()
@@ -238,7 +235,7 @@ class _VoterReplies:
         if sample.cached and self.marks_valid:
             return _Suspicion(CACHED_REASON, copied=True)
         if repeat is not None:
-            return _Suspicion(repeat.value, copied=repeat is RepeatKind.COPY)
+            return _Suspicion(repeat.value, copied=repeat is RepeatKind.COPY, repeat=repeat)
         if sample.seconds is None:
             return None
         if sample.made is not None and (before := self.times.too_old(sample.made, sample.seconds)) is not None:
@@ -252,10 +249,16 @@ class _VoterReplies:
 
 
 class _Suspicion(NamedTuple):
-    """Why a sample may not vote. `copied` says whether a cache explains it; too many of these end the session."""
+    """Why a sample may not vote.
+
+    reason: the sentence that the journal keeps.
+    copied: whether a cache explains it; too many of these end the session.
+    repeat: what the id of an earlier reply shows it to be; None where it has no such id.
+    """
 
     reason: str
     copied: bool
+    repeat: RepeatKind | None = None
 
 
 class _Latencies:

@@ -25,7 +25,7 @@ from typing import NamedTuple
 from unerring.core.reporting.summary import printable
 from unerring.core.short_text import shortened
 from unerring.core.voting.parsing import json_answer, lenient_json
-from unerring.core.voting.redflag import FLAG_ADVICE, LONGER, FlagKind, RedFlag
+from unerring.core.voting.redflag import FlagKind, RedFlag
 from unerring.core.voting.sample import NOTE_REASONING, NOTE_TOOL_CALLS
 
 MIN_FLAGS_WITHOUT_VOTE = 16  # a run without any vote stops after so many flagged samples ...
@@ -35,6 +35,19 @@ MIN_SAMPLES_PER_STEP = 3  # first samples of a step that count; more if there ar
 MAX_REPLY_CHARS = 120  # of a reply in a message
 MAX_PARSED_CHARS = 1 << 16  # of a reply, to see in which form it is
 MAX_SHOWN_REASON_CHARS = 160  # of a flag's reason in a message
+
+_ALLOW_LONGER = "allow longer answers in a new run: `max_output_tokens` {more} (now {limit})"
+FLAG_ADVICE = {
+    FlagKind.TOO_LONG: _ALLOW_LONGER,
+    FlagKind.TRUNCATED: _ALLOW_LONGER,
+    FlagKind.MALFORMED: "have the question say in which form to answer, or the parser take this one",
+    FlagKind.IMPROBABLE: "allow less probable answers (FlagRules.min_logprob)",
+    FlagKind.REJECTED: "see whether the process's check is right, and whether the question says what it wants",
+    FlagKind.COPY: "look at the samples that the journal has",
+    FlagKind.REFUSED: "ask otherwise, or another model",
+    FlagKind.BROKEN_OFF: "see what the provider's reason means, or ask another model",
+}
+"""What to do where most samples are flagged so; `limit` is the most tokens of an answer, `more` a larger one."""
 
 _NUMBER = re.compile(r"\d+")
 _WINDOW_MASK = (1 << WINDOW_SAMPLES) - 1
@@ -170,8 +183,8 @@ def explanation_of(samples: Iterable[FlaggedSample], limit: int) -> str:
 def advice(flagged: FlaggedSample, limit: int) -> str:
     """What to do where most samples are flagged like this one."""
     kind, reason, text = flagged
-    if FLAG_ADVICE[kind] == LONGER:
-        return LONGER.format(more=4 * limit if NOTE_REASONING in reason else 2 * limit, limit=limit)
+    if kind in {FlagKind.TOO_LONG, FlagKind.TRUNCATED}:
+        return FLAG_ADVICE[kind].format(more=4 * limit if NOTE_REASONING in reason else 2 * limit, limit=limit)
     if kind is FlagKind.BROKEN_OFF and "context" in reason:
         return "ask a shorter question, or allow shorter answers only (`max_output_tokens`)"
     if NOTE_TOOL_CALLS in reason:

@@ -19,7 +19,7 @@ MIN_LOGPROB_NATS = -1e6  # nats
 class FlagKind(Enum):
     """The kind of a red flag, by its name in journals; reports count each kind apart.
 
-    A new kind has a line in `FLAG_ADVICE` below, and its name in docs/journal.md.
+    A new kind has a line in `FLAG_ADVICE` (`unerring.core.voting.flag_limit`), and its name in docs/journal.md.
     """
 
     TOO_LONG = "too long"
@@ -34,22 +34,6 @@ class FlagKind(Enum):
 
 FLAGS_OF_TEXT = frozenset({FlagKind.MALFORMED, FlagKind.REJECTED})
 """Kinds that the process's own parser or check raises: another one may read the same text as a vote."""
-
-CLEAR_FLAGS = frozenset({FlagKind.TOO_LONG, FlagKind.TRUNCATED, FlagKind.IMPROBABLE, FlagKind.COPY})
-"""Kinds whose name says enough: reports leave out the reason."""
-
-LONGER = "allow longer answers in a new run: `max_output_tokens` {more} (now {limit})"
-FLAG_ADVICE = {
-    FlagKind.TOO_LONG: LONGER,
-    FlagKind.TRUNCATED: LONGER,
-    FlagKind.MALFORMED: "have the question say in which form to answer, or the parser take this one",
-    FlagKind.IMPROBABLE: "allow less probable answers (FlagRules.min_logprob)",
-    FlagKind.REJECTED: "see whether the process's check is right, and whether the question says what it wants",
-    FlagKind.COPY: "look at the samples that the journal has",
-    FlagKind.REFUSED: "ask otherwise, or another model",
-    FlagKind.BROKEN_OFF: "see what the provider's reason means, or ask another model",
-}
-"""What to do where most samples are flagged so; `limit` is the most tokens of an answer, `more` a larger one."""
 
 
 class RedFlag(Exception):
