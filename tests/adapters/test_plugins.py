@@ -189,7 +189,7 @@ WRONG = {
     "acme_models:Missing": "cannot import acme_models:Missing: AttributeError",
     "acme_broken:Model": "cannot import acme_broken:Model: ValueError: it is broken",
     "acme_exits:Model": "cannot import acme_exits:Model: SystemExit: 3",
-    "acme_models:Model,size=3": "cannot be made so.*it takes label, share",
+    "acme_models:Model,size=3": "cannot be made with these parameters: .*'size'; it takes label, share",
     "acme_models:Model,size": "a parameter is written name=value, not 'size'",
     "acme_models:Model,label=a,label=b": "is given twice",
     "acme_models:Broken": "cannot be made: RuntimeError: no weights in /models",

@@ -9,7 +9,7 @@ import pytest
 from command_runs import LEDGER, NOISE
 
 import unerring
-from unerring.adapters.plugins import import_object
+from unerring.adapters.user_code.modules import import_object
 from unerring.processes.hanoi import Hanoi
 
 MODULES = {
@@ -58,6 +58,31 @@ def test_an_error_in_a_users_module_has_exit_code_4_and_its_line(cli, tmp_path):
         if done.code != 2 or said not in done.err or "chain=" in done.err:
             wrong[words] = done
     assert not wrong
+
+
+BUILTIN = """
+from unerring import Sample, Subtask
+
+class OfInt(int):
+    start = lambda self: 0
+    subtask = lambda self, state: None if state else Subtask("1 + 1 = ?", int)
+    advance = lambda self, state, choice: choice
+
+class Model(dict):
+    name, paid, compact = "builtin:Model", False, False
+    async def sample(self, prompt, settings, n):
+        return [Sample("2", voter="one") for _ in range(n)]
+"""
+
+
+def test_a_class_derived_from_a_builtin_one_makes_chains_and_models(cli, tmp_path):
+    """Python knows no signature of such a class: it is called, and its own error says what it does not take."""
+    (tmp_path / "builtin.py").write_text(BUILTIN)
+    model = ("--model", "builtin:Model", "--k", "2")
+    assert cli("run", "builtin:OfInt", *model, "--journal", "run.db").code == 0
+    assert cli("verify", "run.db").code == 0
+    done = cli("run", "builtin:OfInt", *model, "--set", "size=2")
+    assert (done.code, "builtin:OfInt cannot be made with these parameters: 'size' is an" in done.err) == (2, True)
 
 
 def test_a_traceback_begins_with_the_users_own_files(cli, tmp_path):

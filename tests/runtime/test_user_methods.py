@@ -8,7 +8,7 @@ import pytest
 import unerring
 from chain_runs import Words
 from unerring import Rehearsal, Subtask
-from unerring.adapters.user_frames import error_with_place
+from unerring.adapters.user_code.frames import error_with_place
 from unerring.core.chain_form import misfit
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.user_code import method_note

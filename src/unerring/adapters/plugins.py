@@ -7,26 +7,21 @@ Only classes and objects that look like a sampler are called, and functions that
 check `Permission` before: a specification from another person's journal must not choose code or its arguments.
 """
 
-import importlib
 import inspect
 import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
-from threading import Thread, current_thread
-from threading import enumerate as live_threads
 from typing import Any
 
 from unerring.adapters.function import FunctionSampler
 from unerring.adapters.providers import PROVIDERS
 from unerring.adapters.tables.jsonl import json_value
-from unerring.adapters.user_frames import error_with_place, own_frames
+from unerring.adapters.user_code.frames import error_with_place
+from unerring.adapters.user_code.modules import RunInImport, import_object, importing, made_by, object_of_class
 from unerring.core.short_text import short
 from unerring.core.voting.canonical import Json
-from unerring.errors import InputError, UnerringError, UserCodeFailed
+from unerring.errors import InputError, UserCodeFailed
 from unerring.runtime.ensemble import RESERVE, SEPARATOR
 from unerring.runtime.protocols import Sampler
 
@@ -54,7 +49,7 @@ def user_sampler(spec: str) -> Sampler | None:
         packages = " and ".join(sorted(one.dist.name if one.dist else one.value for one in registered))
         raise InputError(f"several installed packages call a model {provider!r}: {packages}; uninstall all but one")
     make = _loaded(registered[0])
-    return _named(_made(lambda: make(rest), spec), spec, provider)
+    return _named(_checked(made_by(lambda: make(rest), spec), spec), spec, provider)
 
 
 def is_user_model(spec: str) -> bool:
@@ -66,85 +61,6 @@ def is_user_model(spec: str) -> bool:
 def installed_models() -> list[str]:
     """The names of models that installed packages register."""
     return sorted(_registered())
-
-
-def import_object(place: str) -> Any:
-    """Import `package.module:name`, also from the current directory; raises `InputError` with one line."""
-    module_name, _, attribute = place.partition(":")
-    if module_name.endswith(".py"):
-        named = module_name.removesuffix(".py").lstrip("./").replace("/", ".")
-        raise InputError(f"{place} names a file: leave out .py: {named}:{attribute}")
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        with _importing(module_name):
-            target: Any = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            target = getattr(target, part)
-    except _RunInImport:
-        raise
-    except (Exception, SystemExit) as error:
-        raise _import_failed(error, place) from error
-    return target
-
-
-class _RunInImport(UserCodeFailed):
-    """A user's module began a run while it was imported."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Import:
-    """A user's module that is being imported by its name.
-
-    module: its name.
-    others: the threads that ran before, which it did not start.
-    """
-
-    module: str
-    others: frozenset[Thread]
-
-
-_IMPORTS: list[_Import] = []  # those in progress, in all threads
-
-
-def refuse_in_import() -> None:
-    """Raise `UserCodeFailed` while a user's module is being imported by its name: only a script begins runs.
-
-    Otherwise a command that only reads would run the process to its end, with all its paid calls. Threads that the
-    module starts are refused too; those that ran before the import are not.
-    """
-    for one in tuple(_IMPORTS):
-        if current_thread() not in one.others:
-            raise _RunInImport(
-                f"{_running_module() or one.module} starts a run when it is imported: "
-                "put that under `if __name__ == '__main__':` in its file"
-            )
-
-
-def _running_module() -> str | None:
-    """The module whose body runs in this thread, such as one that the user's module imports; None where none does."""
-    frame = inspect.currentframe()
-    while frame is not None and frame.f_code.co_name != "<module>":
-        frame = frame.f_back
-    return None if frame is None else frame.f_globals.get("__name__")
-
-
-@contextmanager
-def _importing(module: str) -> Iterator[None]:
-    """Note the user's module that is imported meanwhile."""
-    begun = _Import(module, frozenset(live_threads()) - {current_thread()})
-    _IMPORTS.append(begun)
-    try:
-        yield
-    finally:
-        _IMPORTS.remove(begun)
-
-
-def _import_failed(error: BaseException, place: str) -> InputError:
-    """The error of an import: the user's own code failed, or the name does not exist."""
-    if own_frames(error) or isinstance(error, SyntaxError):
-        return UserCodeFailed(f"cannot import {place}: {error_with_place(error)}")
-    return InputError(f"cannot import {place}: {_line(error)}")
 
 
 def parse_parameter(text: str) -> tuple[str, Json]:
@@ -173,9 +89,9 @@ def _registered() -> dict[str, list[EntryPoint]]:
 def _loaded(point: EntryPoint) -> Callable[[str], Any]:
     package = point.dist.name if point.dist else point.value
     try:
-        with _importing(point.module):
+        with importing(point.module):
             make: Any = point.load()
-    except _RunInImport:
+    except RunInImport:
         raise
     except (Exception, SystemExit) as error:
         raise UserCodeFailed(
@@ -198,12 +114,8 @@ def _in_module(place: str, parameters: str, spec: str) -> Sampler:
             raise InputError(
                 f"{place} is no sampler: it has no method sample (see unerring.runtime.protocols.Sampler)"
             )
-        values = _parameters(parameters)
-        try:
-            inspect.signature(target).bind(**values)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{place} cannot be made so: {_line(error)}; it takes {_takes(target)}") from None
-        return _named(_made(lambda: target(**values), spec), spec, place)
+        made = object_of_class(target, _parameters(parameters), spec)
+        return _named(_checked(made, spec), spec, place)
     if parameters:
         raise InputError(f"{place} is not a class: it takes no parameters")
     if callable(getattr(target, "sample", None)):
@@ -225,13 +137,6 @@ def _parameters(given: str) -> dict[str, Json]:
     return parameters
 
 
-def _takes(made: Any) -> str:
-    try:
-        return ", ".join(inspect.signature(made).parameters) or "no parameters"
-    except (TypeError, ValueError):
-        return "no parameters that could be named"
-
-
 def _takes_prompts(target: Any) -> bool:
     try:
         first, *others = inspect.signature(target).parameters.values()
@@ -241,16 +146,6 @@ def _takes_prompts(target: Any) -> bool:
         return False
     alone = first.default is first.empty and all(one.default is not one.empty for one in others)
     return alone or [one.name for one in others[:1]] == ["settings"]
-
-
-def _made(make: Callable[[], Any], spec: str) -> Sampler:
-    try:
-        sampler = make()
-    except UnerringError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise UserCodeFailed(f"{spec} cannot be made: {error_with_place(error)}") from error
-    return _checked(sampler, spec)
 
 
 def _checked(sampler: Any, spec: str) -> Sampler:
@@ -279,8 +174,3 @@ def _named(sampler: Sampler, spec: str, own: str) -> Sampler:
             f"{spec} has the name {name!r}, by which a resumed run cannot make it again; its name has to be {spec!r}"
         )
     return sampler
-
-
-def _line(error: BaseException) -> str:
-    """An exception in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")

@@ -1,22 +1,20 @@
 """Make chains by their names, check a user's own, and name them in journals."""
 
-import inspect
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from unerring.adapters.permission import GIVEN, Permission
-from unerring.adapters.plugins import import_object
 from unerring.adapters.scrubbing import about_words, without_secrets_in_errors
-from unerring.adapters.user_frames import error_with_place
+from unerring.adapters.user_code.modules import import_object, object_of_class
 from unerring.core.chain import Chain
 from unerring.core.chain_form import is_chain, misfit, not_a_chain, own_method
 from unerring.core.checked_chain import MADE_WITH, CheckedChain
 from unerring.core.journal.digests import SCRIPT_MODULE, same_process
 from unerring.core.suggestions import did_you_mean
 from unerring.core.voting.canonical import Json
-from unerring.errors import InputError, UnerringError, UserCodeFailed
+from unerring.errors import InputError
 from unerring.processes import SHIPPED
 
 
@@ -74,20 +72,10 @@ def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission
         # a journal may name any class; only a class of chains is called
         if not is_chain(made):
             raise InputError(not_a_chain(made, name))
-        try:
-            inspect.signature(made).bind(**parameters)
-        except TypeError as error:
-            takes = ", ".join(inspect.signature(made).parameters) or "no arguments"
-            raise InputError(f"{name} cannot be made with these parameters: {error}; it takes {takes}") from None
-        try:
-            made = made(**parameters)
-            if own_method(made, "parameters") is None:
-                with suppress(AttributeError, TypeError):  # a class with slots
-                    setattr(made, MADE_WITH, dict(parameters))
-        except UnerringError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise UserCodeFailed(f"{name} cannot be made: {error_with_place(error)}") from error
+        made = object_of_class(made, parameters, name)
+        if own_method(made, "parameters") is None:
+            with suppress(AttributeError, TypeError):  # a class with slots
+                setattr(made, MADE_WITH, dict(parameters))
     elif parameters:
         raise InputError(f"{name} is an object, not a class; it takes no parameters")
     return required_chain(made, name).original

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from unerring.adapters.plugins import refuse_in_import
+from unerring.adapters.user_code.modules import refuse_in_import
 from unerring.api._policy import run_policy
 from unerring.api._resuming import resume_run
 from unerring.api._starting import NewRun, start_run

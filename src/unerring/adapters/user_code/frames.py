@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unerring.core.user_code import WrongReturn, error_line, method_note
 
-OTHER_CODE = tuple({str(Path(__file__).parents[1]), *sysconfig.get_paths().values()})
+OTHER_CODE = tuple({str(Path(__file__).parents[2]), *sysconfig.get_paths().values()})
 
 
 def own_frames(error: BaseException) -> list[traceback.FrameSummary]:
