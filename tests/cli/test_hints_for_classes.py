@@ -1,0 +1,149 @@
+"""Commands named for a run whose class or model only the user's code knows, not the journal, work as printed."""
+
+import shlex
+
+import pytest
+from command_runs import NOISE
+from printed_commands import failing, printed_commands
+
+import unerring
+
+ODD = "odd; name it's.db"  # a file's name that a shell would take apart
+UNSURE = ("--model", "noise/p=0.6,v=1", "--k", "25")
+
+NAMED = """
+from ledger import Ledger
+
+
+class Named(Ledger):
+    name = "und"
+
+
+class Failing(Named):
+    def advance(self, state, choice):
+        if len(state) == 3:
+            raise ValueError("a bug")
+        return super().advance(state, choice)
+
+
+class Longer(Named):
+    def length(self):
+        return 2
+
+
+made = Named(3)
+"""
+
+
+def test_commands_of_a_named_process_carry_its_class(cli, ledger, tmp_path):
+    """A process's own name does not lead to its class, so commands named for its run have the class or --process."""
+    (tmp_path / "named.py").write_text(NAMED)
+    ends = {
+        "step limit": ("named:Named", *NOISE, "--max-steps", "2"),
+        "an object": ("named:made", *NOISE, "--max-steps", "2"),
+        "undecided": ("named:Named", *UNSURE),
+        "flagged": ("named:Named", "--model", "noise/p=1,v=0", "--k", "2", "--flagged", "1"),
+        "the user's code": ("named:Failing", *NOISE),
+        "beyond its length": ("named:Longer", *NOISE),
+        "finished": ("named:Named", *NOISE),
+    }
+    for end, words in ends.items():
+        path = f"{end}.db"
+        done = cli("run", *words, "--journal", path)
+        commands = [command for command in printed_commands(done) if "fork" not in command]
+        assert commands, end
+        assert [one for one in commands if "named:" not in shlex.join(one)] == [], end
+        assert failing(cli, tmp_path, done) == {}, end
+        shown = cli("review", path, "--process", words[0].replace("made", "Named")) if end == "undecided" else None
+        assert shown is None or failing(cli, tmp_path, shown) == {}
+        for look in ("report", "verify"):  # the journal does not name the class, so a word stands for it
+            named = [one for one in printed_commands(cli(look, path)) if one[0] in {"resume", "review", "verify"}]
+            assert all(one[2:4] == ["--process", "MODULE:CLASS"] for one in named), (end, look, named)
+            assert named or end == "finished", (end, look)
+    assert "not judged" not in cli(*printed_commands(done)[-1]).err
+
+
+def test_the_calibrate_command_of_a_named_process_has_its_class(cli, ledger, tmp_path):
+    """Where a run needs a calibration, the command named for it has the process's class, not its name."""
+    (tmp_path / "named.py").write_text(NAMED)
+    done = cli("run", "named:Longer", "--model", "noise/p=0.9,v=0.9", "--journal", ODD)
+    assert done.code == 2
+    (command,) = [one for one in printed_commands(done) if one[0] == "calibrate"]
+    assert command[1] == "named:Longer"
+
+
+BANK = """
+import unerring
+from ledger import Ledger
+
+def model(prompt, settings):
+    return f"it is {2 * int(prompt.split()[1])}."
+
+def start(path, steps, model=model):
+    chain = type("Bank", (Ledger,), {"__module__": "__main__"})(8)
+    unerring.run(chain, model, path, k=2, options=unerring.Options(max_steps=steps, progress=False))
+
+class Bank(Ledger):
+    pass
+"""
+
+
+@pytest.fixture
+def bank(cli, ledger, tmp_path, monkeypatch):
+    """The module of a script whose run, in run.db, stopped; its class and its model are known to the script alone."""
+    (tmp_path / "bank.py").write_text(BANK)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import bank
+
+    with pytest.raises(unerring.Stopped):
+        bank.start("run.db", 2)
+    return bank
+
+
+def test_hints_for_a_script_whose_model_is_a_function_name_what_works(cli, bank):
+    """Reports say to run the script again, or a command that works once class and function are filled in."""
+    again = "run its script again, or continue with: unerring resume run.db"
+    for words in (("report",), ("verify",), ("review",)):
+        done = cli(*words, "run.db")
+        said = done.out + done.err
+        assert f"{again} --process MODULE:CLASS --model MODULE:FUNCTION" in said, words
+        assert "unerring verify run.db --model" not in said
+    named = ("--process", "bank:Bank")
+    assert f"{again} --process bank:Bank --model MODULE:FUNCTION" in cli("verify", "run.db", *named).err
+    refused = cli("resume", "run.db", *named)
+    assert refused.code == 2
+    assert "the Python function model" in refused.line
+    assert "run its script again, or give the function as --model" in refused.line
+    stopped = cli("resume", "run.db", *named, "--model", "bank:model", "--max-steps", "1")
+    (command,) = printed_commands(stopped)
+    assert command == ["resume", "run.db", *named, "--model", "bank:model"]
+    assert cli(*command).code == 0
+    assert [voter["name"] for voter in unerring.report("run.db")["voters"]] == ["function model"]
+
+
+def test_a_fork_of_such_a_run_names_the_command_that_continues_it(cli, bank):
+    """Without --model a fork keeps the function, which its resume needs; a fork cannot continue by the script."""
+    done = cli("fork", "run.db", "--at", "1", "--out", "other.db", "--process", "bank:Bank")
+    (command,) = printed_commands(done)
+    assert command == ["resume", "other.db", "--process", "bank:Bank", "--model", "MODULE:FUNCTION"]
+    assert "script" not in done.out
+    assert cli(*command[:-1], "bank:model").code == 0
+
+
+def test_only_a_run_of_a_function_takes_a_model_on_resuming(cli, bank):
+    """A run whose model has a name keeps it; a name of something else than a function is refused."""
+    assert cli("run", "ledger:Ledger", "--journal", ODD, *NOISE, "--max-steps", "2").code == 3
+    assert "the run keeps its model, noise/p=0.9" in cli("resume", ODD, "--model", "bank:model").line
+    for other in ("noise/p=1", "bank:Ledger"):
+        assert "--model is written module:function here" in cli("resume", "run.db", "--model", other).line
+    with pytest.raises(unerring.Stopped):
+        bank.start("two.db", 1, [bank.model, "noise/p=1"])
+    done = cli("verify", "two.db")
+    assert "its run is not finished; run its script again\n" in done.err
+    assert "resume" not in done.err
+
+
+def test_a_second_run_of_a_function_in_its_journal_names_how_to_continue_in_python(bank):
+    """A journal of another run says how to continue that one: with its function, which a command does not have."""
+    with pytest.raises(unerring.InputError, match=r"continue that one \(unerring.resume\('run.db', model=\.\.\.\)\)"):
+        bank.start("run.db", 2, "noise/p=1")
