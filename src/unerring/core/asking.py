@@ -1,6 +1,8 @@
 """What a function process awaits: `Ask`, one question that is decided by voting."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -8,6 +10,23 @@ from unerring.core.chain import Subtask
 from unerring.core.voting.canonical import Json
 
 T = TypeVar("T")
+
+_RUNNING: ContextVar[bool] = ContextVar("running", default=False)
+
+
+@contextmanager
+def running_process() -> Iterator[None]:
+    """Note that the function of a process runs meanwhile, in this thread: there `ask` is a step of the process."""
+    before = _RUNNING.set(True)
+    try:
+        yield
+    finally:
+        _RUNNING.reset(before)
+
+
+def is_in_process() -> bool:
+    """Whether the caller is the function of a process, or called by it."""
+    return _RUNNING.get()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
