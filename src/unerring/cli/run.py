@@ -14,7 +14,7 @@ from unerring.api.chains import make_chain, name_to_import
 from unerring.api.journals.repair import repair as repair_journal
 from unerring.api.models import function_again
 from unerring.api.planning import Target
-from unerring.cli.command import Command, option
+from unerring.cli.command import Command, option, options
 from unerring.cli.exits import DONE, STOPPED, CommandEnded, end_of, finished, require_certificate, user_code_failed
 from unerring.cli.hints import OPTIONS, command_on, quoted, same_command, unused, working_on, working_with
 from unerring.cli.option_values import COUNT, FILE, SEED, STEPS
@@ -45,6 +45,26 @@ HTTP_NOT_FOUND = 404  # the provider does not have the model, or the address
 Starting: TypeAlias = Callable[[Progress], api.Result]
 
 
+class Ending(NamedTuple):
+    """What a command does at the end of a run.
+
+    as_json: print the report as JSON instead of the summary.
+    verbose: print the report as text after the summary.
+    require: the least probability of zero errors in the certificate, with which the command exits with 0.
+    """
+
+    as_json: bool
+    verbose: bool
+    require: float | None
+
+
+def _pack_ending(given: dict[str, Any]) -> None:
+    given["ending"] = Ending(*(given.pop(name) for name in Ending._fields))
+
+
+ending_options = options(verbose_option, require_option, json_option, pack=_pack_ending)
+
+
 @click.command(cls=Command)
 @process_options
 @k_option("auto")
@@ -54,9 +74,7 @@ Starting: TypeAlias = Callable[[Progress], api.Result]
 @accept_changes_option
 @option("--seed", type=SEED, default=0, show_default=True, help="Seed of the run's samples.")
 @asking_options
-@verbose_option
-@require_option
-@json_option
+@ending_options
 def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     process: str,
     settings: tuple[str, ...],
@@ -66,9 +84,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     journal: Path | None,
     max_steps: int | None,
     seed: int,
-    verbose: bool,
-    require: float | None,
-    as_json: bool,
+    ending: Ending,
     **given: Any,
 ) -> int:
     """Run PROCESS, deciding every step by voting.
@@ -90,11 +106,11 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     path = journal or fresh(process)
 
     def start(progress: Progress) -> api.Result:
-        options = api.Options(max_steps=max_steps, observer=progress, target=target, **given)
-        return api.run(chain, model, path, k, seed, options)
+        every = api.Options(max_steps=max_steps, observer=progress, target=target, **given)
+        return api.run(chain, model, path, k, seed, every)
 
-    progress = Progress(quiet=as_json, journal="" if journal else str(path), most_steps=max_steps)
-    return show_result(watched(start, path, progress), path, Ending(as_json, verbose, require))
+    progress = Progress(quiet=ending.as_json, journal="" if journal else str(path), most_steps=max_steps)
+    return show_result(watched(start, path, progress), path, ending)
 
 
 # Why `resume` does not have options of `run`.
@@ -133,9 +149,7 @@ NOT_OF_RESUME = {name: f"{reason}; {_FORK}" for name, reason in _REASONS.items()
 @speculation_options
 @judging_options
 @allow_host_option
-@verbose_option
-@require_option
-@json_option
+@ending_options
 def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     file: Path,
     max_steps: int | None,
@@ -144,9 +158,7 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     repair: bool,
     model: str | None,
     process: str | None,
-    verbose: bool,
-    require: float | None,
-    as_json: bool,
+    ending: Ending,
     **given: Any,
 ) -> int:
     """Continue the run in the journal FILE, where it stopped.
@@ -165,24 +177,11 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 
     def start(progress: Progress) -> api.Result:
         request = Request(nonce=nonce, echo=echo)
-        options = api.Options(max_steps=max_steps, observer=progress, request=request, **given)
-        return api.resume(file, process, function, options)
+        every = api.Options(max_steps=max_steps, observer=progress, request=request, **given)
+        return api.resume(file, process, function, every)
 
-    progress = Progress(quiet=as_json, most_steps=max_steps)
-    return show_result(watched(start, file, progress, resuming=True), file, Ending(as_json, verbose, require))
-
-
-class Ending(NamedTuple):
-    """What a command does at the end of a run.
-
-    as_json: print the report as JSON instead of the summary.
-    verbose: print the report as text after the summary.
-    require: the least probability of zero errors in the certificate, with which the command exits with 0.
-    """
-
-    as_json: bool
-    verbose: bool
-    require: float | None
+    progress = Progress(quiet=ending.as_json, most_steps=max_steps)
+    return show_result(watched(start, file, progress, resuming=True), file, ending)
 
 
 def watched(start: Starting, path: Path, progress: Progress, resuming: bool = False, whole: bool = True) -> api.Result:

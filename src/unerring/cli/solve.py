@@ -1,5 +1,6 @@
 """The command that solves one problem from the command line, or many from a file."""
 
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +11,19 @@ from unerring.adapters.output_file import require_own_place
 from unerring.adapters.sqlite.reader import entry_count, opening_entry
 from unerring.adapters.tables.jsonl import json_line
 from unerring.api.planning import Target
-from unerring.cli.command import Command, option
+from unerring.cli.command import Command, option, options
 from unerring.cli.figures.tree import decided_tree, tree_text
 from unerring.cli.option_values import COUNT, FILE, SEED, Whole
 from unerring.cli.options import (
     asking_options,
-    json_option,
     k_option,
     model_option,
     planning_options,
-    require_option,
     trust_option,
-    verbose_option,
 )
 from unerring.cli.problem_file import ProblemFile
 from unerring.cli.progress import Progress
-from unerring.cli.run import Ending, Starting, fresh, show_result, watched
+from unerring.cli.run import Ending, Starting, ending_options, fresh, show_result, watched
 from unerring.core.numbers import MAX_COUNT
 from unerring.errors import InputError
 from unerring.processes.general import REPLY_PARSERS
@@ -39,37 +37,75 @@ NO_EMBEDDED_MODEL = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Splitting:
+    """How problems are split.
+
+    roles: who splits them and solves the parts, or `auto`.
+    depth: the most levels of splitting.
+    parts: the most parts of one problem.
+    nodes: the most problems in the whole tree.
+    shortlist: the number of votes without a winner after which judges are asked.
+    parse: how strictly replies in words are read.
+    """
+
+    roles: str
+    depth: int
+    parts: int
+    nodes: int
+    shortlist: int
+    parse: str
+
+    def chain(self, problem: str) -> Solve | Sort:
+        """The chain that solves a problem."""
+        kind = roles_for(problem) if self.roles == "auto" else self.roles
+        if kind == SORT:
+            return sort_chain(problem)
+        return Solve(problem, kind, self.depth, self.parts, self.nodes, self.shortlist, self.parse)
+
+
+def _pack_splitting(given: dict[str, Any]) -> None:
+    given["splitting"] = Splitting(**{one.name: given.pop(one.name) for one in fields(Splitting)})
+
+
+splitting_options = options(
+    option(
+        "--roles",
+        type=click.Choice(["auto", *ROLES, SORT]),
+        default="auto",
+        show_default=True,
+        help="How problems are split. general: in words, into parts. linear: in words, into steps in a row. multiply, "
+        "sort: by the rules of a product or a sort. auto: multiply or sort for a problem that is just that, else "
+        "general.",
+    ),
+    option("--depth", type=Whole(0, MAX_COUNT), default=5, show_default=True, help="Most levels of splitting."),
+    option("--parts", type=Whole(2, MAX_COUNT), default=12, show_default=True, help="Most parts of one problem."),
+    option("--nodes", type=COUNT, default=1000, show_default=True, help="Most problems in the whole tree."),
+    option(
+        "--shortlist",
+        type=Whole(2, MAX_COUNT),
+        default=7,
+        show_default=True,
+        help="After so many votes without a winner, ask judges to choose among the answers voted for.",
+    ),
+    option(
+        "--parse",
+        type=click.Choice(REPLY_PARSERS),
+        default=REPLY_PARSERS[0],
+        show_default=True,
+        help="How strictly replies in words are read; lenient-json also takes an answer inside a Markdown fence or "
+        "after thoughts in <think>.",
+    ),
+    pack=_pack_splitting,
+)
+
+
 @click.command(cls=Command)
 @click.argument("problem", required=False)
 @option("--input", "given", type=FILE, help='A file of problems, one JSON object in each line: {"question": ...}.')
 @option("--out", type=FILE, help="With --input: the file for the answers, one JSON object in each line.")
 @option("--limit", type=COUNT, help="With --input: solve the first N problems of the file only.")
-@option(
-    "--roles",
-    type=click.Choice(["auto", *ROLES, SORT]),
-    default="auto",
-    show_default=True,
-    help="How problems are split. general: in words, into parts. linear: in words, into steps in a row. multiply, "
-    "sort: by the rules of a product or a sort. auto: multiply or sort for a problem that is just that, else general.",
-)
-@option("--depth", type=Whole(0, MAX_COUNT), default=5, show_default=True, help="Most levels of splitting.")
-@option("--parts", type=Whole(2, MAX_COUNT), default=12, show_default=True, help="Most parts of one problem.")
-@option("--nodes", type=COUNT, default=1000, show_default=True, help="Most problems in the whole tree.")
-@option(
-    "--shortlist",
-    type=Whole(2, MAX_COUNT),
-    default=7,
-    show_default=True,
-    help="After so many votes without a winner, ask judges to choose among the answers voted for.",
-)
-@option(
-    "--parse",
-    type=click.Choice(REPLY_PARSERS),
-    default=REPLY_PARSERS[0],
-    show_default=True,
-    help="How strictly replies in words are read; lenient-json also takes an answer inside a Markdown fence or after "
-    "thoughts in <think>.",
-)
+@splitting_options
 @option("--tree", type=Whole(0, MAX_COUNT), help="Lines of the tree of problems to print; 60 with -v, else none.")
 @model_option()
 @k_option("3")
@@ -78,30 +114,21 @@ NO_EMBEDDED_MODEL = (
 @option("--seed", type=SEED, default=0, show_default=True, help="Seed of the run's samples.")
 @asking_options
 @trust_option
-@verbose_option
-@require_option
-@json_option
+@ending_options
 def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     problem: str | None,
     given: Path | None,
     out: Path | None,
     limit: int | None,
-    roles: str,
-    depth: int,
-    parts: int,
-    nodes: int,
-    shortlist: int,
-    parse: str,
+    splitting: Splitting,
     tree: int | None,
     models: tuple[str, ...],
     k: int | None,
     target: Target,
     journal: Path | None,
     seed: int,
-    verbose: bool,
-    require: float | None,
-    as_json: bool,
-    **options: Any,
+    ending: Ending,
+    **asked: Any,
 ) -> int:
     """Solve PROBLEM by splitting it into steps decided by voting.
 
@@ -118,8 +145,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     """
 
     def chain_of(text: str) -> Solve | Sort:
-        kind = roles_for(text) if roles == "auto" else roles
-        chain = sort_chain(text) if kind == SORT else Solve(text, kind, depth, parts, nodes, shortlist, parse)
+        chain = splitting.chain(text)
         if not models and chain.embedded is None:
             raise InputError(NO_EMBEDDED_MODEL)
         return chain
@@ -127,27 +153,26 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     def run(text: str, path: Path, progress: Progress, seed_offset: int = 0) -> api.Result:
         if seed_offset:
             _require_same_seed(path, seed, seed_offset)
-        every = api.Options(observer=progress, target=target, **options)
+        every = api.Options(observer=progress, target=target, **asked)
         return api.run(chain_of(text), list(models) or "embedded", path, k, seed + seed_offset, every)
 
     if (problem is None) is (given is None):
         raise InputError("give either one PROBLEM, or a file of them with --input")
     if problem is not None:
         path, chain = journal or fresh("solve"), chain_of(problem)
-        progress = Progress(quiet=as_json, journal="" if journal else str(path))
-        lines = TREE_LINES if tree is None and verbose else tree
-        ending = Ending(as_json, verbose, require)
+        progress = Progress(quiet=ending.as_json, journal="" if journal else str(path))
+        lines = TREE_LINES if tree is None and ending.verbose else tree
         return _solve_one(lambda progress: run(problem, path, progress), chain, path, progress, lines or 0, ending)
     if out is None or journal is not None:
         raise InputError("--input needs --out, the file for answers, and takes no --journal: each problem has its own")
-    if require is not None:
+    if ending.require is not None:
         raise InputError("--require is for one problem; with --input give it to unerring report, for each journal")
     assert given is not None
-    inputs = {"--input": given, "--prices": options["prices"], "--calibration": target.calibration}
+    inputs = {"--input": given, "--prices": asked["prices"], "--calibration": target.calibration}
     require_own_place("--out", out, ((name, path) for name, path in inputs.items() if isinstance(path, str | Path)))
-    batch = ProblemFile(given, out, limit, options["budget"], run, chain_of, list(models) or "embedded")
+    batch = ProblemFile(given, out, limit, asked["budget"], run, chain_of, list(models) or "embedded")
     code = batch.solve()
-    if as_json:
+    if ending.as_json:
         click.echo(json_line(batch.summary() | {"exit_code": code}))
     return code
 

@@ -157,8 +157,7 @@ def report_of(state: RunState, series: RunSeries, full: bool = False) -> Report:
     """The report of a run; its names are stable. The texts of doubtful steps are shortened unless it is `full`."""
     opened = state.opened
     assert opened is not None
-    flagged, own_steps = state.flags.total(), state.committed - state.inherited
-    sent = state.samples + state.calls.unknown + len(state.calls.in_flight)
+    own_steps = state.committed - state.inherited
     return Report(
         process=opened.process,
         parameters=state.parameters,
@@ -175,15 +174,7 @@ def report_of(state: RunState, series: RunSeries, full: bool = False) -> Report:
         sessions=state.sessions,
         started=opened.time,
         ended=state.finished.time if state.finished else None,
-        samples={
-            "sent": sent,
-            "received": state.samples,
-            "voted": state.samples - flagged,
-            "flagged": flagged,
-            "unknown": state.calls.unknown,
-            "given_up": state.calls.given_up,
-            "failed_calls": state.calls.failures,
-        },
+        samples=_samples(state),
         flags={kind.value: count for kind, count in sorted(state.flags.items(), key=lambda item: item[0].value)},
         flag_reasons=state.reasons.to_json(),
         failure_reasons=state.calls.failure_reasons.to_json(20, "kind", "calls"),
@@ -212,18 +203,34 @@ def report_of(state: RunState, series: RunSeries, full: bool = False) -> Report:
         ],
         doubtful=[decided_step(decided, state.voters, state.request, full) for decided in series.doubtful()],
         open_step=_open_step(state, full),
-        certificate=certificate_of(
-            series.patterns,
-            CertifiedRun(
-                voters={number: voter.name for number, voter in state.voters.items()},
-                expected=expectations_from(opened.plan),
-                leads=series.leads,
-                alarms=series.watch.alarms if series.watch is not None else (),
-                ruled=series.ruled,
-                redrawn=state.redrawn,
-                inherited=state.inherited,
-            ),
-        ),
+        certificate=certificate_of(series.patterns, _certified(state, series)),
+    )
+
+
+def _samples(state: RunState) -> dict[str, int]:
+    """What became of the samples that were asked for."""
+    flagged = state.flags.total()
+    return {
+        "sent": state.samples + state.calls.unknown + len(state.calls.in_flight),
+        "received": state.samples,
+        "voted": state.samples - flagged,
+        "flagged": flagged,
+        "unknown": state.calls.unknown,
+        "given_up": state.calls.given_up,
+        "failed_calls": state.calls.failures,
+    }
+
+
+def _certified(state: RunState, series: RunSeries) -> CertifiedRun:
+    """What a certificate takes from a run besides how its votes fell."""
+    return CertifiedRun(
+        voters={number: voter.name for number, voter in state.voters.items()},
+        expected=expectations_from(None if state.opened is None else state.opened.plan),
+        leads=series.leads,
+        alarms=series.watch.alarms if series.watch is not None else (),
+        ruled=series.ruled,
+        redrawn=state.redrawn,
+        inherited=state.inherited,
     )
 
 
