@@ -44,17 +44,17 @@ def test_steps_are_read_one_at_a_time(tmp_path, monkeypatch):
     path = tmp_path / "run.db"
     chain = unerring.Hanoi(disks=8)
     unerring.run(chain, NoisySampler(chain.rehearse), path, k=2)
-    folded, whole = [], unerring.core.journal.state.RunState.apply
+    applied, whole = [], unerring.core.journal.state.RunState.apply
 
     def counting(state, entry):
-        folded.append(entry)
+        applied.append(entry)
         return whole(state, entry)
 
     monkeypatch.setattr(unerring.core.journal.state.RunState, "apply", counting)
     assert [one.step for one in islice(unerring.steps(path), 3)] == [0, 1, 2]
-    few = len(folded)
+    few = len(applied)
     assert sum(1 for _ in unerring.steps(path)) == 255
-    assert few < (len(folded) - few) / 3
+    assert few < (len(applied) - few) / 3
 
 
 def test_an_undecided_step_is_named_by_its_error(tmp_path):

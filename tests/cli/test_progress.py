@@ -34,7 +34,7 @@ def clock(monkeypatch):
 
 
 def state(committed=0, length=1000, flagged=0, plan=None):
-    """A run's folded state, with the fields that progress reads."""
+    """A run's state, with the fields that progress reads."""
     made = RunState()
     made.opened = Opened("p", {}, "m", Policy().to_json(), 0, "0", length, "tests", 0.0, plan=plan)
     made.committed = committed

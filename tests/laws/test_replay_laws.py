@@ -47,7 +47,7 @@ def test_the_fold_of_any_prefix_is_the_live_state_at_that_time(run):
 @LAW
 @given(runs(), st.data())
 def test_continuing_from_a_fold_is_continuing(run, data):
-    """A state folded from a prefix, given the rest through bytes, is the state of the whole."""
+    """A state computed from a prefix, given the rest through bytes, is the state of the whole."""
     cut = data.draw(st.integers(0, len(run.entries)))
     state = replay(decode(encode(entry)) for entry in run.entries[:cut])
     for entry in run.entries[cut:]:

@@ -55,7 +55,7 @@ def test_an_error_of_the_users_own_stops_the_run_with_the_state_kept(where):
     outcome = run(failing(where, error), ScriptedSampler(SCRIPT, paid=False))
     assert outcome.error is error
     assert (outcome.paused.kind, outcome.paused.reason) == ("error", f"Mine: a bug of mine, in {where}() of step 1")
-    assert outcome.folded.committed == 1
+    assert outcome.state.committed == 1
     assert outcome.flags == []
 
 

@@ -61,18 +61,18 @@ def test_the_same_choice_in_other_words_is_one_candidate():
 
 
 class Doubting(MemoryJournal):
-    """Folds every entry, read back from bytes, and compares with the runner's own state."""
+    """Applies every entry, read back from bytes, and compares with the runner's own state."""
 
     def __init__(self, live):
         super().__init__()
         self._live = live
-        self._folded = RunState()
+        self._replayed = RunState()
         self.compared = 0
 
     def append(self, entry):
         super().append(entry)
-        self._folded.apply(decode(encode(entry)))
-        assert contents_of(self._folded) == contents_of(self._live)
+        self._replayed.apply(decode(encode(entry)))
+        assert contents_of(self._replayed) == contents_of(self._live)
         self.compared += 1
 
 
@@ -82,7 +82,7 @@ def test_the_live_state_is_the_fold_of_the_journal_at_every_entry(paid):
     live = RunState()
     journal = Doubting(live)
     script = [ProviderBusy("later"), "a", "!", "b", "a", "a", "a"]
-    outcome = run(Words(4), ScriptedSampler(script, paid=paid), K2, journal=journal, folded=live)
+    outcome = run(Words(4), ScriptedSampler(script, paid=paid), K2, journal=journal, state=live)
     assert outcome.error is None
     assert journal.compared == len(outcome.entries)
 
@@ -177,7 +177,7 @@ def test_a_resumed_run_says_so_in_its_journal():
     second = resume(Words(3), ScriptedSampler(["a", "a"]), first.entries, clock=FakeClock(50.0))
     assert second.of(Resumed) == [Resumed(0.0, None, None)]
     assert second.entries[-1] == Finished(3, 50.0, 0.0)
-    assert second.folded.sessions == 2
+    assert second.state.sessions == 2
 
 
 def test_a_session_says_how_long_its_calls_took():
@@ -200,7 +200,7 @@ def test_intents_of_an_earlier_session_are_counted_as_unknown():
     whole = run(Words(1), ScriptedSampler(["a", "a"]))
     cut = [index for index, entry in enumerate(whole.entries) if isinstance(entry, Intent)][-1]
     rest = resume(Words(1), ScriptedSampler(["a", "a"]), whole.entries[: cut + 1])
-    assert rest.folded.calls.unknown == 2
+    assert rest.state.calls.unknown == 2
     assert rest.at == ["a"]
 
 

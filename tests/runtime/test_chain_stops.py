@@ -134,11 +134,11 @@ def test_cancelling_leaves_a_journal_that_can_be_resumed(paid):
     outcome = asyncio.run(cancelled())
     assert isinstance(outcome.error, asyncio.CancelledError)
     assert outcome.paused.kind == "interrupted"
-    assert outcome.folded.committed == 1
+    assert outcome.state.committed == 1
     assert len(outcome.of(Cancelled)) == (2 if paid else 0)
     rest = resume(Words(3), ScriptedSampler(["a", "a"], paid), outcome.entries)
     assert rest.at == ["a", "a", "a"]
-    assert rest.folded.calls.unknown == (2 if paid else 0)
+    assert rest.state.calls.unknown == (2 if paid else 0)
 
 
 def test_a_lasting_failure_of_the_provider_keeps_the_state():

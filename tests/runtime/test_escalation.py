@@ -161,7 +161,7 @@ def test_every_member_meets_every_wording_in_turn():
 def test_members_and_their_wordings_are_voters_of_their_own():
     """A voter is a member and a wording: the first wording has the member's name, each further one its number."""
     outcome = run(Worded(1), Ensemble([Speaks("one", "a"), Speaks("other", "b")]), replace(K2, vote_cap=12))
-    names = {voter.name: voter.votes for voter in outcome.folded.voters.values()}
+    names = {voter.name: voter.votes for voter in outcome.state.voters.values()}
     assert names == dict.fromkeys(
         [
             f"{name}{end}"
@@ -294,7 +294,7 @@ def test_the_runs_of_that_law_reach_the_reserve():
     for seed in range(30):
         policy = Policy(AheadBy(3), vote_cap=200, flag_cap=50, escalate_after=1)
         outcome = run(Worded(3), Ensemble([Seeded("m", seed, 0.6)], [Seeded("r", seed, 0.9)]), policy)
-        reached.update(voter.name for voter in outcome.folded.voters.values())
+        reached.update(voter.name for voter in outcome.state.voters.values())
     assert reached["r"] + reached[f"r{WORDING_SEPARATOR}2"] > 10
     assert reached[f"r{WORDING_SEPARATOR}3"] > 3
 

@@ -50,7 +50,7 @@ def test_without_speculation_a_flagged_run_stops_alike_and_continues():
     """Without speculation 16 samples suffice; once the model is corrected the same journal continues to its end."""
     outcome = run(Words(2), Says(lambda prompt, step, slot: "!no"), K3)
     assert isinstance(outcome.error, SamplesFlagged)
-    assert outcome.folded.samples < MIN_FLAGS_WITHOUT_VOTE + 3
+    assert outcome.state.samples < MIN_FLAGS_WITHOUT_VOTE + 3
     assert "malformed on purpose" in str(outcome.error)
     corrected = resume(Words(2), Says(lambda prompt, step, slot: "yes"), list(outcome.journal.entries()))
     assert corrected.at == ["yes", "yes"]

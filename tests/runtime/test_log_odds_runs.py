@@ -29,7 +29,7 @@ def said(text, logprob=None, voter="scripted"):
 
 
 def margins(entries):
-    """The margin of each committed step, folded from the bytes of a journal."""
+    """The margin of each committed step, computed from the bytes of a journal."""
     state = RunState()
     decided = [state.apply(decode(encode(entry))) for entry in entries]
     return [step.margin for step in decided if step is not None]
@@ -106,7 +106,7 @@ def test_a_voter_that_was_not_measured_stops_the_run_at_its_first_sample(script)
     assert str(resume(Words(1), ScriptedSampler(script), outcome.entries).error) == str(outcome.error)
 
 
-# --- through the front door
+# --- through the public functions
 
 
 class Voter:

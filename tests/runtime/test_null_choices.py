@@ -29,7 +29,7 @@ def forgetful(text):
 def test_a_parser_that_forgets_to_return_stops_the_run():
     """The run stops before any vote for None, and names method, step, cause and line."""
     outcome = run(Asked(forgetful), ScriptedSampler(["a"] * 2), K2)
-    assert outcome.folded.committed == 0
+    assert outcome.state.committed == 0
     assert isinstance(outcome.error, TypeError)
     message = str(outcome.error)
     assert message.startswith("parse() of step 0 returned None: is a return missing?")

@@ -87,7 +87,7 @@ def test_two_calls_of_a_round_are_in_flight_together():
 
 def test_votes_count_by_number_not_by_arrival():
     """While the first sample is in flight, later ones are journaled when received and do not vote yet."""
-    folded, seen = RunState(), []
+    state, seen = RunState(), []
 
     async def late_first():
         others_are_in = asyncio.Event()
@@ -95,13 +95,13 @@ def test_votes_count_by_number_not_by_arrival():
         async def answer(slot, n):
             if slot == 0:
                 await others_are_in.wait()
-                step = folded.step(0)
+                step = state.step(0)
                 seen.append((sorted(step.replies), step.counted, step.race.votes))
                 return ["slow"]
             asyncio.get_running_loop().call_soon(others_are_in.set)
             return ["fast"] * n
 
-        return await arun(Words(1), Answers(answer), Policy(rule=FirstTo(3)), folded=folded)
+        return await arun(Words(1), Answers(answer), Policy(rule=FirstTo(3)), state=state)
 
     outcome = asyncio.run(late_first())
     assert seen == [([1, 2], 0, 0)]

@@ -173,8 +173,8 @@ def test_no_sample_at_all_counts_as_a_failure_of_the_provider():
     outcome = run(Words(1), sampler, K1)
     assert outcome.at == ["a"]
     assert len(outcome.clock.slept) == 3
-    assert outcome.folded.calls.failures == 3
-    assert outcome.folded.samples == 1
+    assert outcome.state.calls.failures == 3
+    assert outcome.state.samples == 1
 
 
 # --- failures and intents
@@ -214,7 +214,7 @@ def test_an_intent_is_durable_before_a_paid_call_is_sent():
     outcome = run(Words(2), sampler, K3, journal=journal)
     assert outcome.error is None
     assert len(outcome.of(Intent)) == len(sampler.calls)
-    assert outcome.folded.calls.in_flight == set()
+    assert outcome.state.calls.in_flight == set()
 
 
 def test_a_call_cancelled_before_it_was_sent_is_settled():
@@ -237,12 +237,12 @@ def test_a_call_cancelled_before_it_was_sent_is_settled():
     outcome = asyncio.run(cancelled())
     intent, failed = outcome.of(Intent, Failed, Cancelled)
     assert (intent, failed.kind) == (Intent(0, 0, 1), FailureKind.UNSENT)
-    assert (outcome.folded.calls.in_flight, outcome.folded.calls.unknown, outcome.folded.calls.failures) == (
+    assert (outcome.state.calls.in_flight, outcome.state.calls.unknown, outcome.state.calls.failures) == (
         set(),
         0,
         0,
     )
-    assert outcome.folded.account.calls == 0
+    assert outcome.state.account.calls == 0
 
 
 def test_a_call_that_costs_nothing_leaves_no_intent():
@@ -255,14 +255,14 @@ def test_every_intent_is_settled_when_a_run_ends_well():
     """Replies and failures settle their intents: nothing is reported as unknown."""
     script = [ProviderBusy("busy"), ProviderBusy("busy"), "a", "!", "b", "a", "a"]
     outcome = run(Words(2), ScriptedSampler(script), K2)
-    assert (outcome.folded.calls.in_flight, outcome.folded.calls.unknown) == (set(), 0)
-    assert outcome.folded.calls.failures == 4
+    assert (outcome.state.calls.in_flight, outcome.state.calls.unknown) == (set(), 0)
+    assert outcome.state.calls.failures == 4
 
 
 def test_a_lasting_failure_settles_its_intent():
     """A call refused permanently is not of unknown outcome after resuming."""
     stopped = run(Words(1), ScriptedSampler([ProviderDown("no such model")]), K1)
-    assert resume(Words(1), ScriptedSampler(["a"]), stopped.entries).folded.calls.unknown == 0
+    assert resume(Words(1), ScriptedSampler(["a"]), stopped.entries).state.calls.unknown == 0
 
 
 def test_replies_of_one_call_survive_the_failure_of_the_other():
@@ -289,7 +289,7 @@ def test_replies_of_one_call_survive_the_failure_of_the_other():
 def test_tokens_are_added_up_over_votes_and_flags():
     """Usage counts every sample received, flagged ones included."""
     script = [Sample("!", Usage(10, 1)), Sample("a", Usage(20, 2)), Sample("a", Usage(30, 3))]
-    assert run(Words(1), ScriptedSampler(script), K2).folded.calls.usage == Usage(60, 6)
+    assert run(Words(1), ScriptedSampler(script), K2).state.calls.usage == Usage(60, 6)
 
 
 def test_voters_are_named_at_their_first_sample():
@@ -299,7 +299,7 @@ def test_voters_are_named_at_their_first_sample():
     names = {voter.number: voter.name for voter in outcome.of(Voter)}
     assert names == {0: "left", 1: "right", 2: "scripted"}
     assert [names[reply.voter] for reply in outcome.replies] == ["left", "right", "scripted", "left", "scripted"]
-    assert {v.name: v.votes for v in outcome.folded.voters.values()} == {"left": 2, "right": 1, "scripted": 2}
+    assert {v.name: v.votes for v in outcome.state.voters.values()} == {"left": 2, "right": 1, "scripted": 2}
 
 
 def test_a_text_is_journaled_once_a_step():

@@ -73,12 +73,12 @@ class Answers:
 
 @dataclass
 class Outcome:
-    """The outcome of a run: its last state or the error it raised, the journal, and the folded state."""
+    """The outcome of a run: the last state of its chain or the error it raised, its journal, and the run's state."""
 
     at: object
     error: BaseException | None
     journal: MemoryJournal
-    folded: RunState
+    state: RunState
     clock: FakeClock
     decided: list[DecidedStep] = field(default_factory=list)
 
@@ -127,41 +127,41 @@ def opening(chain: Chain, policy: Policy) -> Opened:
     return Opened("words", {}, "model", policy.to_json(), 0, canonical(chain.start()), None, "tests", 0.0)
 
 
-def run(chain, sampler, policy=K2, journal=None, folded=None, clock=None, **config) -> Outcome:
+def run(chain, sampler, policy=K2, journal=None, state=None, clock=None, **config) -> Outcome:
     """Run a chain in memory; an exception is kept, not raised."""
-    return asyncio.run(arun(chain, sampler, policy, journal, folded, clock, **config))
+    return asyncio.run(arun(chain, sampler, policy, journal, state, clock, **config))
 
 
-async def arun(chain, sampler, policy=K2, journal=None, folded=None, clock=None, **config) -> Outcome:
-    """Run a chain in memory, on the running loop; `folded` is an empty state of the caller's to watch."""
+async def arun(chain, sampler, policy=K2, journal=None, state=None, clock=None, **config) -> Outcome:
+    """Run a chain in memory, on the running loop; `state` is an empty state of the caller's to watch."""
     journal = MemoryJournal() if journal is None else journal
-    folded, entry = folded or RunState(), opening(chain, policy)
-    folded.apply(entry)
+    state, entry = state or RunState(), opening(chain, policy)
+    state.apply(entry)
     journal.append(entry)
-    return await _going(chain, sampler, journal, folded, chain.start(), clock, config)
+    return await _going(chain, sampler, journal, state, chain.start(), clock, config)
 
 
 def resume(chain, sampler, entries: Iterable[Entry], clock=None, caps=(None, None), **config) -> Outcome:
     """Continue from a journal's entries alone."""
-    folded, at, known_ids = RunState(), chain.start(), ReplyIds()
+    state, at, known_ids = RunState(), chain.start(), ReplyIds()
     journal = MemoryJournal(entries)
     for entry in journal.entries():
         known_ids.note(entry)
-        decided = folded.apply(entry)
+        decided = state.apply(entry)
         if decided is not None:
             at = chain.advance(at, parsed(decided.choice))
     resumed = Resumed(0.0, *caps)
-    folded.apply(resumed)
+    state.apply(resumed)
     journal.append(resumed)
-    return asyncio.run(_going(chain, sampler, journal, folded, at, clock, {"known_replies": known_ids} | config))
+    return asyncio.run(_going(chain, sampler, journal, state, at, clock, {"known_replies": known_ids} | config))
 
 
-async def _going(chain, sampler, journal, folded, at, clock, config) -> Outcome:
+async def _going(chain, sampler, journal, state, at, clock, config) -> Outcome:
     watch, clock = Watch(), clock or FakeClock()
     run_config = RunConfig(**({"clock": clock, "observer": watch} | config))
     last, caught = None, None
     try:
-        last = await run_chain(CheckedChain(chain), sampler, journal, folded, at, run_config)
+        last = await run_chain(CheckedChain(chain), sampler, journal, state, at, run_config)
     except BaseException as error:  # also cancellation: the journal is looked at afterwards
         caught = error
-    return Outcome(last, caught, journal, folded, clock, watch.seen)
+    return Outcome(last, caught, journal, state, clock, watch.seen)

@@ -1,4 +1,4 @@
-"""Entries are values: after they are folded or queued for writing, they cannot be changed."""
+"""Entries are values: after they are applied or queued for writing, they cannot be changed."""
 
 from dataclasses import fields
 from typing import get_args

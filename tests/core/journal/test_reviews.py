@@ -268,7 +268,7 @@ def test_dissent_on_steps_decided_by_people_is_watched():
 
 
 def test_the_report_of_a_replay_is_the_report_of_the_run(script):
-    """Folded again from the same entries, reviews give the same report."""
+    """Replayed from the same entries, reviews give the same report."""
     ruled(divided(script))
     divided(script, 1).tell(Redrawn(1, 1.0, "another"), Resumed(2.0))
     state = replay(script.entries)

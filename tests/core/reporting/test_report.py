@@ -201,7 +201,7 @@ def test_raised_caps_show_in_the_policy(script):
 
 
 def test_the_report_of_a_replay_is_the_report_of_the_run(history):
-    """Folded again from the same entries, the state reports the same."""
+    """Replayed from the same entries, the state reports the same."""
     assert report_of(replay(history.entries), history.series) == history.report()
 
 

@@ -55,7 +55,7 @@ def test_a_report_names_the_most_frequent_failure():
     script = [*(ProviderBusy(f"cannot connect to 127.0.0.1:{port}") for port in (9, 10, 11)), ProviderBusy("429"), "a"]
     sampler = ScriptedSampler(script, paid=True)
     outcome = run(Words(1), sampler, K1, patience=Patience(total=1e9))
-    report = report_of(outcome.folded, RunSeries())
+    report = report_of(outcome.state, RunSeries())
     first = report["failure_reasons"][0]
     assert (first["reason"], first["calls"], first["varies"]) == ("cannot connect to 127.0.0.1:9", 3, True)
     assert "4 calls failed, 3 of them: cannot connect to 127.0.0.1:9" in report_text(report, "run.db")

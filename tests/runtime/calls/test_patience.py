@@ -26,8 +26,8 @@ def test_a_storm_of_429s_neither_spends_votes_nor_ends_the_run():
     outcome = run(Words(1), storm(200, retry_after=7.0), Policy(rule=AheadBy(3)), patience=ENDLESS)
     assert outcome.at == ["a"]
     assert (outcome.decided[0].tally, outcome.decided[0].flags) == ((3,), 0)
-    assert outcome.folded.samples == 3
-    assert outcome.folded.calls.failures == 200
+    assert outcome.state.samples == 3
+    assert outcome.state.calls.failures == 200
 
 
 def test_waits_are_never_shorter_than_the_provider_asked_for():
@@ -59,8 +59,8 @@ def test_refusals_between_answers_do_not_end_a_run():
     sampler = Answers(answer, paid=True)
     outcome = run(Words(300), sampler, K1)
     assert outcome.error is None
-    assert outcome.folded.calls.failures == 300
-    assert outcome.folded.samples == 300
+    assert outcome.state.calls.failures == 300
+    assert outcome.state.samples == 300
 
 
 def test_waits_double_up_to_the_longest():

@@ -66,7 +66,7 @@ def test_a_row_takes_as_long_as_one_step():
     outcome, time = ahead(Rows(5, 8), sampler, speculation=STILL)
     assert outcome.error is None
     assert (time, sampler.most) == (5.0, 24)
-    assert outcome.folded.wasted == 0
+    assert outcome.state.wasted == 0
 
 
 def test_no_more_are_in_flight_than_allowed():
@@ -86,7 +86,7 @@ def test_a_steps_choice_never_drops_independent_steps():
     sampler = Slow(Says(answer), latency=1.0)
     outcome, _ = ahead(Rows(3, 4), sampler, speculation=STILL)
     assert outcome.error is None
-    assert outcome.folded.wasted == 0
+    assert outcome.state.wasted == 0
     assert max(settings.slot for _, settings, _ in sampler.calls if settings.step % 4 != 1) < 3
 
 
@@ -125,7 +125,7 @@ def test_a_row_that_stops_at_one_step_keeps_what_the_others_have():
     assert replied == {0, 1, 2, 3}
     again = Slow(Says(by_turn))
     taken_up = resume(Rows(2, 4), again, outcome.entries, caps=(None, 1000), speculation=STILL, max_steps=3)
-    assert taken_up.folded.committed == 4
+    assert taken_up.state.committed == 4
     assert again.steps == {1}
 
 
@@ -142,7 +142,7 @@ def test_a_chain_that_is_wrong_about_independence_gets_warnings(caplog):
     plain, _ = ahead(Words(3), Says(answer), speculation=None)
     wrong, _ = ahead(Wrong(3), Slow(Says(answer)), speculation=STILL)
     assert wrong.at == plain.at == ["b", "b", "b"]
-    assert wrong.folded.last_digest == plain.folded.last_digest
+    assert wrong.state.last_digest == plain.state.last_digest
     assert caplog.text.count("do not agree with advance()") == 2
 
 
@@ -174,7 +174,7 @@ def test_a_check_that_uses_more_than_the_place_stops_the_run():
     beside, _ = ahead(Distinct(2, 3), Slow(Says(answer)), speculation=STILL)
     assert isinstance(beside.error, TypeError)
     assert "step 1 was asked together with the step before" in str(beside.error)
-    assert beside.folded.committed == 1
+    assert beside.state.committed == 1
 
 
 def test_code_of_the_users_that_fails_stops_the_run_at_its_step():
@@ -188,7 +188,7 @@ def test_code_of_the_users_that_fails_stops_the_run_at_its_step():
 
     outcome, _ = ahead(Broken(3, 4), Slow(Says(by_turn)), speculation=STILL)
     assert isinstance(outcome.error, ZeroDivisionError)
-    assert outcome.folded.committed == 4
+    assert outcome.state.committed == 4
 
 
 @pytest.mark.parametrize("problem", ["46048 * 42098", "1234567890 * 9876543210"])
@@ -202,4 +202,4 @@ def test_a_tree_takes_as_long_as_its_waves(problem):
     assert chain.answer(outcome.at) == int(first) * int(second)
     levels = 1 + sum((len(factor) - 1).bit_length() for factor in (first, second))
     assert time == levels + 1
-    assert outcome.folded.committed > 4 * time
+    assert outcome.state.committed > 4 * time

@@ -40,7 +40,7 @@ def test_right_drafts_make_a_run_faster():
     outcome, time, _, _ = drafted(always_a, 200)
     assert (outcome.error, outcome.at) == (None, ["a"] * 200)
     assert time < 200 * 0.05 / 5
-    assert outcome.folded.wasted == 0
+    assert outcome.state.wasted == 0
 
 
 @pytest.mark.parametrize("draft", ["b", "!", "<"])
@@ -80,7 +80,7 @@ def test_a_drafting_model_that_fails_stops_nothing(failure, paid):
     outcome, _, _, drafter = drafted(lambda prompt, step, slot: failure, paid=paid)
     assert (outcome.error, outcome.at) == (None, ["a"] * 60)
     assert drafter.calls
-    assert outcome.folded.calls.drafts == 0
+    assert outcome.state.calls.drafts == 0
 
 
 def test_a_drafting_model_that_failed_is_left_alone_for_a_while():
@@ -127,7 +127,7 @@ def test_failures_in_a_row_are_waited_out_longer_and_longer():
 def test_a_bug_of_a_drafting_model_stops_the_run():
     """An error that is no provider's failure is raised unchanged at the step where it occurred."""
     outcome, _, _, _ = drafted(lambda prompt, step, slot: Mine("a bug") if step == 30 else "a")
-    assert (type(outcome.error), outcome.folded.committed) == (Mine, 30)
+    assert (type(outcome.error), outcome.state.committed) == (Mine, 30)
     assert resume(Words(60), Slow(Says(always_a), 0.0), outcome.entries).at == ["a"] * 60
 
 
@@ -150,7 +150,7 @@ def report(outcome):
     series = RunSeries()
     for decided in outcome.decided:
         series.add(decided)
-    return report_of(outcome.folded, series)
+    return report_of(outcome.state, series)
 
 
 def settled(outcome, paid):
@@ -161,7 +161,7 @@ def settled(outcome, paid):
     ]
     assert sorted(intents) == sorted(ends)
     assert bool(intents) is paid
-    assert not any(slot == DRAFT_SLOT for _, slot, _ in outcome.folded.calls.in_flight)
+    assert not any(slot == DRAFT_SLOT for _, slot, _ in outcome.state.calls.in_flight)
 
 
 def test_paid_drafts_are_announced_and_counted():
@@ -171,7 +171,7 @@ def test_paid_drafts_are_announced_and_counted():
     received = len(outcome.of(Drafted))
     assert {entry.usage for entry in outcome.of(Drafted)} == {Usage(2, 1)}
     figures = report(outcome)
-    assert figures["speculation"]["drafts"] == outcome.folded.calls.drafts == received > 50
+    assert figures["speculation"]["drafts"] == outcome.state.calls.drafts == received > 50
     samples = sum(n for _, _, n in sampler.calls)
     assert figures["tokens"] == {"input": 2 * (samples + received), "output": samples + received}
     assert figures["samples"]["received"] == samples  # a draft is no sample
@@ -183,7 +183,7 @@ def test_free_drafts_are_not_journaled():
     """A free drafting model leaves nothing in the journal but the steps asked ahead."""
     outcome, _, _, _ = drafted(always_a, paid=False)
     settled(outcome, False)
-    assert (outcome.folded.calls.drafts, outcome.of(Drafted)) == (0, [])
+    assert (outcome.state.calls.drafts, outcome.of(Drafted)) == (0, [])
 
 
 def test_paid_drafts_that_fail_are_settled():
@@ -210,10 +210,10 @@ def test_a_drafting_model_that_gives_nothing_has_failed():
 def test_a_paid_draft_in_flight_at_the_end_is_of_unknown_outcome():
     """A draft in flight at the end of the run is abandoned, and counted."""
     outcome, _, _, _ = drafted(always_a, 5, draft_latency=1e9)
-    assert outcome.folded.finished is not None
+    assert outcome.state.finished is not None
     settled(outcome, True)
     assert outcome.of(Cancelled) == [Cancelled(0, DRAFT_SLOT, 1, outcome.of(Intent)[0].at)]
-    assert outcome.folded.calls.unknown == 1
+    assert outcome.state.calls.unknown == 1
 
 
 def test_a_paid_draft_in_flight_at_a_stop_is_of_unknown_outcome():
@@ -224,7 +224,7 @@ def test_a_paid_draft_in_flight_at_a_stop_is_of_unknown_outcome():
     assert replay(outcome.entries).calls.unknown == 1
 
 
-# --- through the front door
+# --- through the public functions
 
 
 def options(speculate):

@@ -70,7 +70,7 @@ def test_an_error_at_a_state_that_is_reached_stops_the_run_there(where):
     outcome, _ = ahead(Touchy(60, where), Slow(Says(answer)), speculation=Speculation(bad_at_30))
     assert isinstance(plain.error, Mine)
     assert (type(outcome.error), str(outcome.error)) == (Mine, where)
-    assert outcome.folded.committed == plain.folded.committed
+    assert outcome.state.committed == plain.state.committed
     assert outcome.paused.reason == plain.paused.reason
     assert plain.paused.reason.startswith(f"Mine: {where}, in {where}() of step 3")
 
@@ -100,7 +100,7 @@ def test_a_guess_that_fails_at_a_true_state_stops_the_run(wrong):
 
     outcome, _ = ahead(Words(60), Slow(Says(always_a)), speculation=Speculation(guess))
     assert isinstance(outcome.error, Mine if wrong == "raises" else TypeError)
-    assert outcome.folded.committed == 30
+    assert outcome.state.committed == 30
     assert resume(Words(60), Slow(Says(always_a), 0.0), outcome.entries).at == ["a"] * 60
 
 
@@ -139,4 +139,4 @@ def test_the_first_of_two_errors_is_raised():
 
     sampler = Slow(Says(failing), lambda prompt, of: 0.01 if of.slot else 0.02)
     outcome, _ = ahead(Words(60), sampler, speculation=Speculation(lambda state: "a", waste=1.0))
-    assert (str(outcome.error), outcome.folded.committed) == ("early", 30)
+    assert (str(outcome.error), outcome.state.committed) == ("early", 30)

@@ -52,8 +52,8 @@ def timed(steps, p, wrong=None, latency=LATENCY, speculation=None):
     sampler = Slow(NoisySampler(chain.rehearse, p=p), latency)
     outcome, seconds = ahead(chain, sampler, K3, speculation or None)
     assert outcome.error is None
-    assert outcome.folded.committed == steps
-    return seconds, outcome.folded.wasted / outcome.folded.samples
+    assert outcome.state.committed == steps
+    return seconds, outcome.state.wasted / outcome.state.samples
 
 
 @cache

@@ -49,7 +49,7 @@ def report(outcome):
     series = RunSeries()
     for decided in outcome.decided:
         series.add(decided)
-    return report_of(outcome.folded, series)
+    return report_of(outcome.state, series)
 
 
 # --- what comes back
@@ -75,8 +75,8 @@ def test_samples_of_a_dropped_step_are_in_the_journal_as_paid():
     sampler = Slow(Says(misleading), late, paid=True)
     outcome, _ = ahead(Words(60), sampler, speculation=RECKLESS)
     given = sum(n for _, _, n in sampler.calls) - sum(n for _, _, n in sampler.given_up)
-    assert outcome.folded.samples == sum(len(entry.replies) for entry in outcome.of(Replies)) == given
-    assert outcome.folded.calls.usage.output_tokens == given
+    assert outcome.state.samples == sum(len(entry.replies) for entry in outcome.of(Replies)) == given
+    assert outcome.state.calls.usage.output_tokens == given
     assert report(outcome)["tokens"] == {"input": 2 * given, "output": given}
 
 
@@ -124,9 +124,9 @@ def test_abandoned_paid_calls_are_of_unknown_outcome():
     outcome, sampler = run_with_abandoned_calls()
     calls = sum(n for _, _, n in sampler.given_up)
     cancelled = outcome.of(Cancelled)
-    assert sum(entry.count for entry in cancelled) == calls == outcome.folded.calls.unknown
+    assert sum(entry.count for entry in cancelled) == calls == outcome.state.calls.unknown
     assert {Intent(entry.step, entry.slot, entry.count, entry.at) for entry in cancelled} <= set(outcome.of(Intent))
-    assert outcome.folded.calls.in_flight == set()
+    assert outcome.state.calls.in_flight == set()
     samples = report(outcome)["samples"]
     assert samples["unknown"] == samples["given_up"] == calls  # after a wrong guess, not for an unknown reason
     assert all(entry.wrong_guess for entry in cancelled)
@@ -137,7 +137,7 @@ def test_abandoned_free_calls_leave_no_entry():
     """Calls that cost nothing are abandoned without an entry."""
     outcome, _ = run_with_abandoned_calls(paid=False)
     assert outcome.of(Cancelled) == []
-    assert (outcome.folded.calls.unknown, outcome.folded.wasted) == (0, 0)
+    assert (outcome.state.calls.unknown, outcome.state.wasted) == (0, 0)
 
 
 @pytest.mark.parametrize("commit", [0.001, 0.02, 0.049, 0.06])
@@ -155,8 +155,8 @@ def test_calls_abandoned_before_they_are_sent_are_settled(commit):
     outcome, _ = ahead(Words(120), sampler, speculation=Speculation(chancy, waste=1.0), journal=Late())
     assert (outcome.error, outcome.at) == (None, ["a"] * 120)
     assert outcome.of(Cancelled)
-    assert outcome.folded.calls.in_flight == set()
-    assert outcome.folded.calls.unknown == sum(entry.count for entry in outcome.of(Cancelled))
+    assert outcome.state.calls.in_flight == set()
+    assert outcome.state.calls.unknown == sum(entry.count for entry in outcome.of(Cancelled))
 
 
 class SlowEndpoint(Slow):
@@ -184,8 +184,8 @@ def test_abandoned_calls_to_an_endpoint_are_received():
         )
         assert (outcome.error, outcome.at) == (None, ["a"] * 60)
         assert took < 10.0
-        assert outcome.folded.calls.in_flight == set()
-        return outcome.folded.wasted, outcome.folded.calls.unknown
+        assert outcome.state.calls.in_flight == set()
+        return outcome.state.wasted, outcome.state.calls.unknown
 
     wasted, unknown = astray(0.1)
     assert wasted > 3
@@ -213,7 +213,7 @@ def test_a_call_that_answers_although_it_was_cancelled_is_counted_as_wasted():
     assert (outcome.error, outcome.at) == (None, ["a"] * 60)
     assert outcome.of(Cancelled) == []
     astray = sum(n for prompt, _, n in sampler.calls if "b" in prompt)
-    assert outcome.folded.wasted == wasted_by_hand(outcome.entries) == astray > 0
+    assert outcome.state.wasted == wasted_by_hand(outcome.entries) == astray > 0
 
 
 @pytest.mark.parametrize("kind", [Slow, Uncancellable])
@@ -238,7 +238,7 @@ def test_a_sample_is_never_in_flight_twice(kind):
     outcome, _ = ahead(Words(60), sampler, speculation=RECKLESS)
     assert (outcome.error, outcome.at) == (None, ["a"] * 60)
     assert doubled == []
-    assert outcome.folded.calls.in_flight == set()
+    assert outcome.state.calls.in_flight == set()
 
 
 # --- what is counted
@@ -258,15 +258,15 @@ def test_the_report_counts_exactly_the_wasted_samples(source, waste):
     outcome, _ = ahead(Words(80), Slow(Says(answer), latency), speculation=Speculation(source, waste))
     assert outcome.error is None
     figures = report(outcome)["speculation"]
-    assert figures["wasted"] == outcome.folded.wasted == wasted_by_hand(outcome.entries)
-    assert figures["waste"] == figures["wasted"] / outcome.folded.samples
+    assert figures["wasted"] == outcome.state.wasted == wasted_by_hand(outcome.entries)
+    assert figures["waste"] == figures["wasted"] / outcome.state.samples
     assert sum(decided.wasted for decided in outcome.decided) <= figures["wasted"]
 
 
 def test_where_nothing_may_be_wasted_nothing_is():
     """At a limit of 0 a step is asked ahead only from a decided state, and no sample is wasted."""
     outcome, _ = ahead(Words(60), Slow(Says(misleading), late), speculation=replace(RECKLESS, waste=0.0))
-    assert (outcome.error, outcome.folded.wasted) == (None, 0)
+    assert (outcome.error, outcome.state.wasted) == (None, 0)
 
 
 def test_steps_asked_ahead_are_counted():

@@ -86,7 +86,7 @@ def test_no_step_beyond_the_limit_of_steps_is_asked():
     sampler = Slow(Says(always_a))
     outcome, _ = ahead(Words(100), sampler, speculation=RECKLESS, max_steps=20)
     assert isinstance(outcome.error, StepLimit)
-    assert outcome.folded.committed == 20
+    assert outcome.state.committed == 20
     assert sampler.steps == set(range(20))
 
 
@@ -94,7 +94,7 @@ def test_a_limit_of_steps_that_is_the_chains_length_is_no_limit():
     """A run limited to the chain's own number of steps finishes."""
     outcome, _ = ahead(Words(20), Slow(Says(always_a)), max_steps=20)
     assert outcome.error is None
-    assert outcome.folded.finished is not None
+    assert outcome.state.finished is not None
 
 
 def test_nothing_is_asked_beyond_the_chains_end():
@@ -125,9 +125,9 @@ def test_a_stop_receives_all_samples_in_flight(seconds):
     assert outcome.paused.reason == "enough"
     assert seconds < time <= seconds + 0.05
     assert sampler.given_up == []
-    assert outcome.folded.samples == sum(n for _, _, n in sampler.calls)
-    assert outcome.folded.calls.in_flight == set()
-    assert outcome.folded.committed < 500
+    assert outcome.state.samples == sum(n for _, _, n in sampler.calls)
+    assert outcome.state.calls.in_flight == set()
+    assert outcome.state.committed < 500
 
 
 class Remote(Slow):
@@ -176,7 +176,7 @@ def test_samples_received_at_a_stop_are_not_asked_for_again():
     """The resumed run uses the samples of steps not reached yet: each is asked for once in all."""
     stop, sampler = StopRequest(), Slow(Says(always_a))
     stopped, _ = ahead(Words(60), sampler, stop=stop, beside=stopping(stop, 0.26))
-    assert max(texts(stopped))[0] > stopped.folded.committed
+    assert max(texts(stopped))[0] > stopped.state.committed
     again = Slow(Says(always_a), latency=0.0)
     finished = resume(Words(60), again, stopped.entries, speculation=RIGHT)
     assert finished.at == ["a"] * 60
@@ -206,14 +206,14 @@ def test_a_cancelled_run_can_be_resumed(paid, seconds):
     assert isinstance(outcome.error, asyncio.CancelledError)
     assert time == pytest.approx(seconds)
     assert outcome.paused.reason == "cancelled"
-    folded = replay(outcome.entries)
-    assert (folded.committed, folded.samples, folded.calls.unknown) == (
-        outcome.folded.committed,
-        outcome.folded.samples,
-        outcome.folded.calls.unknown,
+    replayed = replay(outcome.entries)
+    assert (replayed.committed, replayed.samples, replayed.calls.unknown) == (
+        outcome.state.committed,
+        outcome.state.samples,
+        outcome.state.calls.unknown,
     )
-    assert folded.calls.in_flight == set()
-    assert (folded.calls.unknown > 0) is paid
+    assert replayed.calls.in_flight == set()
+    assert (replayed.calls.unknown > 0) is paid
     finished = resume(Words(60), Slow(Says(always_a), latency=0.0), outcome.entries, speculation=RIGHT)
     assert finished.at == ["a"] * 60
 
@@ -228,9 +228,9 @@ def test_a_provider_that_is_down_stops_the_run_wherever_it_shows():
     outcome, _ = ahead(Words(60), sampler)
     assert isinstance(outcome.error, ProviderGone)
     assert outcome.paused.kind == "provider"
-    assert outcome.folded.committed < 30
+    assert outcome.state.committed < 30
     failed = sum(n for _, of, n in sampler.calls if of.step == 30)
-    assert outcome.folded.samples == sum(n for _, _, n in sampler.calls) - failed
+    assert outcome.state.samples == sum(n for _, _, n in sampler.calls) - failed
     finished = resume(Words(60), Slow(Says(always_a), latency=0.0), outcome.entries)
     assert finished.at == ["a"] * 60
 
@@ -275,8 +275,8 @@ def test_an_undecided_step_stops_the_run_with_later_samples_kept():
     plain = run(Words(60), Slow(Says(answer), 0.0), policy)
     assert isinstance(plain.error, StepUndecided)
     assert (type(outcome.error), str(outcome.error)) == (StepUndecided, str(plain.error))
-    assert outcome.folded.committed == 30
-    assert outcome.folded.calls.in_flight == set()
+    assert outcome.state.committed == 30
+    assert outcome.state.calls.in_flight == set()
     assert max(texts(outcome))[0] > 30
 
 
@@ -318,4 +318,4 @@ def test_a_broken_journal_stops_the_run_wherever_it_shows():
 
     outcome, _ = ahead(Words(60), Slow(Says(always_a)), journal=Full())
     assert isinstance(outcome.error, JournalError)
-    assert outcome.folded.committed < 30
+    assert outcome.state.committed < 30
