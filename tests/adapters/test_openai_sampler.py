@@ -306,7 +306,7 @@ def test_the_key_appears_nowhere(caplog, capfd):
     echoes += tuple(Rejection(status, "some_code", f"Not with {CANARY}.") for status in (400, 401, 403, 429, 500, 503))
 
     async def all_of_them():
-        asyncio.get_running_loop().set_debug(True)  # the loop tells of slow callbacks and of what was left unfinished
+        asyncio.get_running_loop().set_debug(True)  # the loop logs slow callbacks and what was left unfinished
         await asyncio.gather(*(failure_texts(fault, texts) for fault in AWAITED))
         for fault in (*(fault for fault in Fault if fault not in AWAITED), *echoes):
             await failure_texts(fault, texts)

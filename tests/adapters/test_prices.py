@@ -72,7 +72,7 @@ def test_a_price_is_found_through_litellm_too():
     "model",
     [
         "openai/no-such-model-9",
-        "nobody/gpt-4.1-mini",
+        "unknown/gpt-4.1-mini",
         "openai/gpt-4.1-mini@http://127.0.0.1:8000/v1",
         "given",
         "a function",

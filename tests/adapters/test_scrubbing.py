@@ -113,7 +113,7 @@ def test_no_message_repeats_a_secret_of_mistyped_words(tmp_path, monkeypatch, ca
     monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789abcdefghij")
     shown = []
     for words in MISTYPED:
-        for command in (  # none of them gets as far as asking anybody
+        for command in (  # none of them gets as far as sending a request
             ["run", "hanoi", "--set", "disks=2", "--k", "1", "--patience", "0", "--model", words],
             ["run", "hanoi", "--set", "disks=2", "--k", "1", "--escalate", words, "--json"],
             ["run", words, "--k", "1", "--model", "noise/p=1"],

@@ -114,7 +114,7 @@ ERRORS = [
     (sdk("BadRequestError", [API], status_code=400, body={"error": {"code": "content_filter"}}), REFUSED, None),
     (sdk("ContextWindowExceededError", status_code=400), REFUSED, None),
     (sdk("ContentPolicyViolationError", status_code=400), REFUSED, None),
-    # groups, and what is nobody's failure but the user's
+    # groups, and what is a failure of the user's code alone
     (ExceptionGroup("two", [TimeoutError(), ConnectionError()]), UNKNOWN, None),
     (ExceptionGroup("two", [TimeoutError(), ValueError()]), None, None),
     (ValueError("mine"), None, None),

@@ -86,7 +86,7 @@ def test_every_public_name_is_documented(name):
     assert first[0].isupper()
     assert first.rstrip().endswith((".", ":"))
     assert "(*args" not in first
-    assert not first.startswith(f"{name}(")  # what a dataclass writes where nobody else did
+    assert not first.startswith(f"{name}(")  # what a dataclass writes where its author wrote nothing
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -74,7 +74,7 @@ def test_a_run_beyond_its_length_stays_stopped(cli, ledger, tmp_path):
     assert (asked.code, "stopped after 1 step, as --max-steps asks" in asked.err) == (3, True)
     assert "3, beyond the 2 that its process says" in cli("report", "run.db").out
     assert "did 3 steps" in cli("resume", "run.db").err
-    (tmp_path / "ledger.py").write_text(LEDGER)  # length() is mended
+    (tmp_path / "ledger.py").write_text(LEDGER)  # length() is corrected
     sys.modules.pop("ledger", None)
     assert cli("resume", "run.db", "--accept-changes").code == 0
 

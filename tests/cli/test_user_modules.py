@@ -132,7 +132,7 @@ ASKING = (
 
 @pytest.mark.parametrize(("start", "commands"), [("run", READING + ASKING), *((one, READING[:1]) for one in STARTS)])
 def test_a_script_that_begins_a_run_when_imported_is_refused(cli, tmp_path, start, commands):
-    """A command that imports a user's script never makes the script's own calls, and says how to mend the script."""
+    """A command that imports a user's script never makes the script's own calls, and says how to repair the script."""
     script = tmp_path / "half.py"
     script.write_text(SCRIPT)
     assert cli("run", "half:Ledger", *NOISE, "--max-steps", 2, "--journal", "half.db").code == 3
@@ -162,7 +162,7 @@ def test_a_context_that_a_module_keeps_begins_runs_later(cli, tmp_path):
     assert in_context(unerring.run, import_object("half:Ledger")(), NOISE[1], None, 4).steps == 4
 
 
-def test_a_run_of_another_thread_goes_on_during_an_import(cli, tmp_path, monkeypatch):
+def test_a_run_of_another_thread_continues_during_an_import(cli, tmp_path, monkeypatch):
     """A thread that ran before an import, such as one of a server, begins a run while the import lasts."""
     begun = Event()
 

@@ -125,14 +125,14 @@ class JournalContract(Published):
         """A reader after a commit sees every entry appended before it, at each of many commits."""
         journal = store.create()
 
-        async def go_on() -> None:
+        async def commit_each() -> None:
             for step in range(40):
                 journal.append(Intent(step, 0, 1))
                 journal.append(Committed(step, ""))
                 await journal.commit()
                 assert len(store.read()) == 2 * (step + 1)
 
-        asyncio.run(go_on())
+        asyncio.run(commit_each())
         journal.close()
 
     def test_commits_may_wait_side_by_side(self, store: Store):

@@ -83,7 +83,7 @@ class TestEmbeddedSampler(SamplerContract):
         assert voters == ["embedded/b", "embedded/c", "embedded/a"] * 2
 
     def test_it_knows_the_answer(self, sampler):
-        """Greedily, every member answers the first question rightly."""
+        """Greedily, every member answers the first question correctly."""
         right = CHAIN.rehearse(PROMPTS[0]).right
         samples = asyncio.run(sampler.sample(PROMPTS[0], settings(temperature=0.0), 3))
         assert [sample.text.split() for sample in samples] == [right.split()] * 3

@@ -112,6 +112,6 @@ def test_name_and_version_identify_a_chain_in_journals(tmp_path):
 
 
 def test_a_chain_that_was_checked_is_not_checked_again():
-    """The front door passes a checked chain on unchanged."""
+    """The public functions use a checked chain unchanged."""
     checked = required_chain(steps_of(Chain)())
     assert required_chain(checked) is checked

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 KILLS = 4
 SAMPLES = 120
-UNDER_WAY = 4
+IN_FLIGHT = 4
 WORST = 0.0016  # dollars that a call is reserved: 750 tokens written, and the question
 
 
@@ -33,7 +33,7 @@ class Stage:
     def begun(self, out, budget):
         """The process of a calibration that may cost so many dollars."""
         words = ("hanoi", "--set", "disks=8", "--model", f"openai/m@{self.server.url},n=1", "--samples", SAMPLES)
-        limits = ("--budget-usd", f"{budget:.9f}", "--prices", self.prices, "--in-flight", UNDER_WAY, "--no-probe")
+        limits = ("--budget-usd", f"{budget:.9f}", "--prices", self.prices, "--in-flight", IN_FLIGHT, "--no-probe")
         command = cli("calibrate", *words, "--out", out, *limits, "--json")
         return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -70,7 +70,7 @@ def test_a_calibration_killed_again_and_again_keeps_to_its_budget(tmp_path):
         code, output, problems = stage.ended(tmp_path / "whole.json", 1.0)
         assert code == 0, problems
         whole, before = stage.billed, stage.billed
-        out, budget, kills = tmp_path / "cal.json", 0.5 * whole + 3 * UNDER_WAY * WORST, 0
+        out, budget, kills = tmp_path / "cal.json", 0.5 * whole + 3 * IN_FLIGHT * WORST, 0
         while kills < KILLS and stage.killed(out, budget, chance.randint(3, 15)):
             kills += 1
             assert stage.billed - before <= budget
@@ -87,8 +87,8 @@ def test_a_calibration_killed_again_and_again_keeps_to_its_budget(tmp_path):
     assert billed <= spent["dollars"]
     assert spent["unknown_calls"] > 0
     assert spent["unknown_dollars"] > 0
-    assert spent["unknown_dollars"] <= kills * UNDER_WAY * WORST
-    assert billed <= whole + kills * UNDER_WAY * 24 * whole / SAMPLES
+    assert spent["unknown_dollars"] <= kills * IN_FLIGHT * WORST
+    assert billed <= whole + kills * IN_FLIGHT * 24 * whole / SAMPLES
     found, expected = read_calibration(out), read_calibration(tmp_path / "whole.json")
     assert replace(found, calls_seconds=0.0, spent=None) == replace(expected, calls_seconds=0.0, spent=None)
     log.info("%d kills, $%.5f billed of $%.5f on record; unkilled $%.5f", kills, billed, spent["dollars"], whole)

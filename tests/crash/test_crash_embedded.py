@@ -1,4 +1,4 @@
-"""The embedded model on 12 disks, killed and stopped 70 times, decides every step rightly and loses no vote."""
+"""The embedded model on 12 disks, killed and stopped 70 times, decides every step correctly and loses no vote."""
 
 import json
 import logging

@@ -42,8 +42,11 @@ ALLOWED = {  # a file and a word that may stay in it, with the reason
     ("docs/howto/your-own-process.md", "book"): "the cash book of an example",
     ("examples/migration.py", "book"): "the cash book of an example",
     ("docs/decisions/0021-folders-instead-of-prefixes.md", "desk"): "it lists former names of classes",
+    ("tests/docs/test_examples.py", "book"): "the cash book of an example",
     ("src/unerring/core/reporting/report.py", "under way"): "a key of the report, which scripts read",
     ("src/unerring/core/reporting/summary.py", "under way"): "the same key",
+    ("tests/core/reporting/test_summary.py", "under way"): "the same key",
+    ("tests/endpoints/test_faulty_chain.py", "under way"): "the same key",
     ("src/unerring/runtime/probes/random_letters.py", "under way"): "a sentence that journals keep",
     ("src/unerring/processes/general.py", "go on"): "part of a prompt, which must not change",
     ("src/unerring/processes/general.py", "somebody"): "part of a prompt, which must not change",
@@ -51,10 +54,10 @@ ALLOWED = {  # a file and a word that may stay in it, with the reason
 
 
 def pages() -> list[Path]:
-    """The files that readers see: code, documentation, benchmarks, examples and training."""
-    folders = [ROOT / name for name in ("src", "docs", "benchmarks", "examples", "training")]
+    """The files that readers see: code, tests, documentation, benchmarks, examples and training."""
+    folders = [ROOT / name for name in ("src", "tests", "docs", "benchmarks", "examples", "training")]
     found = [file for folder in folders for kind in ("*.py", "*.md") for file in folder.rglob(kind)]
-    return sorted([*ROOT.glob("*.md"), *found])
+    return sorted({*ROOT.glob("*.md"), *found} - {Path(__file__)})
 
 
 def words_of(text: str) -> str:

@@ -22,7 +22,7 @@ def mostly_broken_off(prompt, temperature, seed, index, limit):
 
 
 def test_answers_that_were_broken_off_never_vote(tmp_path):
-    """With two thirds of the samples cut at the same wrong answer, every step is decided rightly."""
+    """With two thirds of the samples cut at the same wrong answer, every step is decided correctly."""
     path = tmp_path / "run.db"
     with serving(models={"m": mostly_broken_off}) as server:
         options = Options(guards=Guards(copies=1.0, probe=False))

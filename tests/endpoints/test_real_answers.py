@@ -19,7 +19,7 @@ from unerring.runtime.config import Guards, SystemClock
 
 
 def test_a_chain_of_its_real_answers_is_solved(tmp_path):
-    """Six disks through the endpoint, asked in the compact wording, are solved rightly."""
+    """Six disks through the endpoint, asked in the compact wording, are solved correctly."""
     with serving(models={"tiny": Embedded("embedded")}) as server:
         spec = f"openai/tiny@{server.url},compact"
         given = {"policy": EMBEDDED_POLICY, "guards": Guards(), "clock": SystemClock(), "speculate": "embedded/draft"}

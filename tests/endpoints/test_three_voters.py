@@ -1,4 +1,4 @@
-"""Three models behind endpoints, one of them always wrong on four steps of five: weighed votes decide rightly."""
+"""Three models behind endpoints, one of them always wrong on four steps of five: weighed votes decide correctly."""
 
 import pytest
 from endpoint_runs import PRICE, QuickClock

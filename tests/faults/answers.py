@@ -91,7 +91,7 @@ def letters(prompt: str, temperature: float, seed: int | None, index: int, max_t
 
 
 def noise(p: float = 0.99, v: float = 1.0) -> Model:
-    """Answer Towers of Hanoi: in the wrong format with probability 1 - v, and otherwise rightly with probability p."""
+    """Answer Towers of Hanoi: malformed with probability 1 - v, and otherwise correctly with probability p."""
 
     def model(prompt: str, temperature: float, seed: int | None, index: int, max_tokens: int | None) -> Answer:
         known = rehearsal(prompt)
@@ -121,7 +121,7 @@ def echoing(model: Model) -> Model:
 
 
 def stubborn(r: float = 0.4, share: float = 1.0, p: float = 1.0, v: float = 1.0) -> Model:
-    """Answer a share of the prompts rightly with probability r, and otherwise with one fixed wrong answer.
+    """Answer a share of the prompts correctly with probability r, and otherwise with one fixed wrong answer.
 
     Which prompts these are, and the wrong answer, follow from the prompt (`is_stubborn`). The others are answered as
     by `noise(p, v)`.

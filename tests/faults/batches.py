@@ -206,7 +206,7 @@ class BatchEndpoints:
             batch.lines, _ = checked(batch.input_file.content, self._setup.models)
         if batch.status not in ENDS and (batch.polls >= batch.trials.polls or batch.status == "cancelling"):
             if batch.ending is None:
-                # a task of its own: who polls may leave while it goes on
+                # a task of its own: it continues when the client that polls leaves
                 batch.ending = asyncio.ensure_future(self._end(batch))
             await asyncio.shield(batch.ending)
 

@@ -73,7 +73,7 @@ def names(lines):
 
 
 def test_a_batch_is_polled_to_its_end():
-    """It goes on with polls, its file has a reply for each line, and it costs half once, delivered by the download."""
+    """It proceeds with polls, its file has a reply for each line, and it costs half, once, on its download."""
     statuses, batch, output, errors, before, ledger = gone(Trials(polls=3))
     assert statuses == ["in_progress", "in_progress", "completed"]
     assert batch["request_counts"] == {"total": 10, "completed": 10, "failed": 0}

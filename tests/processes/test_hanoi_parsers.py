@@ -185,7 +185,7 @@ def test_the_repairing_parser_checks_no_disks(state):
         parse_strict(text, 3)
 
 
-MENDED_BY_NEITHER = {
+READ_BY_NEITHER = {
     "a move without its bracket": "move = [1, 0, 2\nnext_state = [[3, 2], [], [1]]",
     "a move without any": "move = 1, 0, 2\nnext_state = [[3, 2], [], [1]]",
     "a move in a sentence": "The move is [1, 0, 2]\nnext_state = [[3, 2], [], [1]]",
@@ -195,7 +195,7 @@ MENDED_BY_NEITHER = {
 } | {name: MALFORMED[name] for name in ("no text", "no move", "no state", "a move of 2", "a flat state", "2 pegs")}
 
 
-@each("text", MENDED_BY_NEITHER.values(), ids=MENDED_BY_NEITHER.keys())
+@each("text", READ_BY_NEITHER.values(), ids=READ_BY_NEITHER.keys())
 def test_the_repairing_parser_flags_what_it_cannot_repair(text):
     """It repairs only the brackets of a state; without a move or three lists the answer is flagged."""
     for parse in (parse_repairing, parse_strict):

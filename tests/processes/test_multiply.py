@@ -105,7 +105,7 @@ def test_an_invalid_factor_is_refused(factor):
         Multiply(factor, 1)
 
 
-def test_a_noisy_model_multiplies_rightly_by_voting(tmp_path):
+def test_a_noisy_model_multiplies_correctly_by_voting(tmp_path):
     """For two numbers of ten digits a hundred steps, each wrong with 5 % for one sample, are all right by votes."""
     product = Multiply(9876543210, 1029384756)
     result = run(product, "noise/p=0.95,v=0.95,c=0", tmp_path / "run.db", k=6, seed=1)

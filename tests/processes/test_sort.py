@@ -109,7 +109,7 @@ def test_an_invalid_list_is_refused(numbers):
         Sort(numbers)
 
 
-def test_a_noisy_model_sorts_rightly_by_voting(tmp_path):
+def test_a_noisy_model_sorts_correctly_by_voting(tmp_path):
     """With a hundred numbers, each comparison wrong with 5 % for one sample, all are right by votes."""
     rng = Random(2)
     numbers = [rng.randint(-9999, 9999) for _ in range(100)]

@@ -41,7 +41,7 @@ def test_three_hundred_rows_of_flags_cost_a_few_samples(tmp_path):
         assert MIN_FLAGS_WITHOUT_VOTE <= drawn < 150  # as many as may be in flight by the time that is seen
         assert stop.value.journal == str(path)
         assert stop.value.larger == ("flagged", 1.0)
-        with pytest.raises(SamplesFlagged):  # a session that goes on looks again
+        with pytest.raises(SamplesFlagged):  # a resumed session counts again
             unerring.resume(path, Rows(300), options=options)
         assert total(path) - drawn < 150
 

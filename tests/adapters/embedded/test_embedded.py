@@ -300,7 +300,7 @@ def test_an_endless_answer_ends_at_the_models_own_maximum() -> None:
 
 
 def test_voting_by_the_shipped_policy_is_right_on_two_hundred_steps() -> None:
-    """Each of 200 random steps of the run of 20 disks is decided, and rightly."""
+    """Each of 200 random steps of the run of 20 disks is decided correctly."""
     policy = EMBEDDED_POLICY
 
     async def decide(sampler: EmbeddedSampler, step: int) -> None:

@@ -151,7 +151,7 @@ def test_a_draft_far_too_long_changes_no_word(drafter: Drafter, alone: list[Draw
 
 
 def test_the_drafter_guesses_nearly_every_step(drafter: Drafter) -> None:
-    """It drafts at least 497 of 500 random steps of the run of 20 disks rightly, and the first step too."""
+    """It drafts at least 497 of 500 random steps of the run of 20 disks correctly, and the first step too."""
     right = 0
     for step in [0, *some_steps(500, seed=3)]:
         draft = drafter.drafts([(drafter.tokenizer.begin, *drafter.tokenizer.encode(prompt(step)))])[0]

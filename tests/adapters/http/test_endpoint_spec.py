@@ -162,7 +162,7 @@ def test_hosts_that_look_alike_are_other_hosts():
 def test_each_known_host_has_its_own_key(host, variable):
     """The key of a known host comes from that host's variable only."""
     spec = EndpointSpec("m", f"https://{host}/v1")
-    everything = dict.fromkeys({*KEY_VARIABLES.values(), "UNERRING_API_KEY"}, "sk-of-somebody-else") | {
+    everything = dict.fromkeys({*KEY_VARIABLES.values(), "UNERRING_API_KEY"}, "sk-of-another-provider") | {
         variable: CANARY
     }
     assert secret_for(spec, everything).header == f"Bearer {CANARY}"

@@ -89,7 +89,7 @@ def test_a_refused_connection_costs_nothing():
     """If the connection is refused, nothing was sent."""
 
     async def main():
-        with socket.socket() as held:  # a port that nobody else can get, and nobody listens at
+        with socket.socket() as held:  # a port that no other process can get, and none listens at
             held.bind(("127.0.0.1", 0))
             client = client_to(f"http://127.0.0.1:{held.getsockname()[1]}/v1")
             return await client.exchange(BODY)
@@ -155,7 +155,7 @@ def test_a_connection_that_was_dropped_is_not_used_again():
                 server.writers[-1].close()
                 (opened,) = client._open.values()
                 while any(proto.is_connected() for kept in opened.connector._conns.values() for proto, _ in kept):
-                    await asyncio.sleep(0)  # until the client has heard of it
+                    await asyncio.sleep(0)  # until the client has noticed it
             await client.aclose()
 
     asyncio.run(main())

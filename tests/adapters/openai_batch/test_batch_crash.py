@@ -57,7 +57,7 @@ def test_a_kill_at_any_request_costs_nothing(effective, point):
                     return None
                 first.kill()
                 killed.set()
-                return await hang(request)  # nobody is there to read a reply
+                return await hang(request)  # no process is left to read a reply
 
             setattr(provider, "after" if effective else "before", kill)
             await asyncio.wait_for(killed.wait(), PATIENCE_SECONDS)

@@ -76,7 +76,7 @@ class Scenario:
         else:
             self.bought += 1
             self.requests.settle(key, samples(n, f"reply {self.bought}"))
-        if what != "twice":  # a request that is settled twice: the second time nobody waits for it
+        if what != "twice":  # a request that is settled twice: the second time no call waits for it
             del self.open[key]
 
     async def scenario(self, moves):

@@ -76,12 +76,12 @@ def test_a_journal_that_is_moved_under_its_writer_stops_the_run(path: Path, entr
 
 
 @pytest.mark.parametrize("suffix", ["", "-wal"])
-@pytest.mark.parametrize("goes_on", [True, False], ids=["at-the-next-commit", "at-the-end"])
-def test_a_journal_that_is_cut_under_its_writer_stops_the_run(path: Path, entries: list[Entry], suffix, goes_on):
+@pytest.mark.parametrize("continues", [True, False], ids=["at-the-next-commit", "at-the-end"])
+def test_a_journal_that_is_cut_under_its_writer_stops_the_run(path: Path, entries: list[Entry], suffix, continues):
     """If the file or its log is truncated, the next commit or the end of the run fails with a line that says so."""
     journal = written(path, entries[:40], group=7)
     os.truncate(f"{path}{suffix}", 0)
-    if goes_on:
+    if continues:
         assert acknowledged_after(journal, entries[40:50]) == 0
     with pytest.raises(JournalError, match=r"was cut from .* to 0 bytes while the run was writing") as raised:
         journal.close()

@@ -46,7 +46,7 @@ FORGED = [
     {"dissent": [1, 1], "p": {"voter": [1, 1, 1]}, "steps": 1},
     {"dissent": [0, 0], "p": {"voter": [0, 0, 0], "": None}, "steps": 1 << 61},
     {"dissent": {"low": []}, "p": None},
-    {"nobody": {"knows": [None]}},
+    {"unknown": {"knows": [None]}},
 ]
 
 

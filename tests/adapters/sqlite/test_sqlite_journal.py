@@ -109,13 +109,13 @@ def test_waiters_share_a_transaction(spy: Spy, path: Path):
 def test_a_commit_returns_once_another_connection_sees_its_entries(path: Path, journal: SqliteJournal):
     """After a commit returns, a second connection reads every entry appended before it."""
 
-    async def go_on() -> None:
+    async def commit_each() -> None:
         for step in range(50):
             journal.append(Committed(step, ""))
             await journal.commit()
             assert seen_from_outside(path) == step + 1
 
-    asyncio.run(go_on())
+    asyncio.run(commit_each())
 
 
 def test_appended_entries_become_durable_without_a_commit(path: Path, journal: SqliteJournal):
@@ -130,7 +130,7 @@ def test_appended_entries_become_durable_without_a_commit(path: Path, journal: S
 def test_a_cancelled_commit_does_not_affect_others(path: Path, journal: SqliteJournal):
     """If a task is cancelled while it waits for a commit, other tasks and the journal are unaffected."""
 
-    async def go_on() -> None:
+    async def cancel_one() -> None:
         journal.append(Committed(0, ""))
         waiting = [asyncio.ensure_future(journal.commit()) for _ in range(3)]
         await asyncio.sleep(0)
@@ -139,7 +139,7 @@ def test_a_cancelled_commit_does_not_affect_others(path: Path, journal: SqliteJo
         journal.append(Committed(1, ""))
         await journal.commit()
 
-    asyncio.run(go_on())
+    asyncio.run(cancel_one())
     assert seen_from_outside(path) == 2
 
 

@@ -103,7 +103,7 @@ def test_the_rule_of_log_odds_can_be_planned_for(cli):
     assert data["plan"]["success"] >= 0.95
 
 
-def test_more_samples_under_way_take_less_time(cli):
+def test_more_samples_in_flight_take_less_time(cli):
     """`--concurrency` divides the time that follows from the given latency."""
     hours = [
         strict_json(cli("plan", "--p", 0.99, "--steps", 1000, "--latency", 2, "--concurrency", n, "--json").out)[

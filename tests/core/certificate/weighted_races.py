@@ -15,7 +15,7 @@ from unerring.core.voting.race import LogOdds, Race, Won
 from unerring.core.voting.sample import Finish, Usage
 from unerring.core.voting.weights import StepWeights
 
-MOST_ROUNDS = 30  # a race that goes on beyond is left out: a run would stop there
+MOST_ROUNDS = 30  # a longer race is left out: a run would stop there
 USAGE = Usage(1, 1)
 LOGPROBS = (-0.5, -0.02, -0.0005, -0.00001)
 SURE = {False: (0.02, 0.03, 0.05, 0.9), True: (0.4, 0.3, 0.2, 0.1)}  # how right votes fall on these, and wrong ones

@@ -30,8 +30,10 @@ def weights(*troubles):
 
 
 def test_one_step_of_repeated_errors_limits_the_voter_to_two_votes():
-    """The worst step decides, not the best or the usual one: a voter that is wrong without end somewhere is not heard
-    without end, however many of its other errors scatter."""
+    """The worst step decides, not the best or the usual one.
+
+    A voter that repeats one error for ever somewhere has a limited weight, however many of its other errors scatter.
+    """
     scattered = weights(*[SCATTERED] * MIN_ERROR_STEPS)
     assert (scattered.again, scattered.repeat > 2000) == (0, True)
     for place in (0, MIN_ERROR_STEPS // 2, MIN_ERROR_STEPS):

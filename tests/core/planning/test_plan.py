@@ -144,8 +144,8 @@ def runs(p, margin, steps, n, draw):
     at = np.zeros((n, 2 * margin + 1), dtype=np.int64)
     at[:, margin] = steps
     lost, votes = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
-    while (under_way := at.sum(axis=1)).any():
-        votes += under_way
+    while (undecided := at.sum(axis=1)).any():
+        votes += undecided
         right = draw.binomial(at, p)
         wrong, at = at - right, np.zeros_like(at)
         at[:, 1:] += right[:, :-1]
@@ -157,7 +157,7 @@ def runs(p, margin, steps, n, draw):
 
 @each("rule", PLANNED_RULES)
 def test_two_hundred_simulated_runs_at_half_the_cost_are_nearly_all_without_an_error(rule):
-    """Of 200 planned runs of 1,048,575 steps, at least 95 % decide every step rightly. Seeded.
+    """Of 200 planned runs of 1,048,575 steps, at least 95 % decide every step correctly. Seeded.
 
     How samples are asked for changes no vote, so the cheapest way has the races of its rule. By the exact chance of
     success, 0.989, fewer than 190 good runs come up for one seed in 10,000; the mean of the votes is within 5 standard

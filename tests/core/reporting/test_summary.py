@@ -8,10 +8,10 @@ TOKENS = {"input": 45_000, "output": 12_000}
 NO_LIMIT = {"dollars": None, "tokens": None, "calls": None, "hours": None}
 
 
-def spend(calls=1203, dollars=0.42, lost=0, limit=None, lost_tokens=9, under_way=0, priced=None):
+def spend(calls=1203, dollars=0.42, lost=0, limit=None, lost_tokens=9, in_flight=0, priced=None):
     priced = dollars if priced is None else priced
     unknown = {"calls": lost, "tokens": lost_tokens * bool(lost), "dollars": None if dollars is None else 0.03}
-    waiting = {"tokens": under_way, "dollars": None if dollars is None else 0.01}
+    waiting = {"tokens": in_flight, "dollars": None if dollars is None else 0.01}
     limits = NO_LIMIT | {"dollars": limit}
     return {
         **{"calls": calls, "dollars": dollars, "priced": priced, "unknown": unknown, "under_way": waiting},
@@ -27,15 +27,15 @@ def test_the_cost_is_one_short_line():
         cost_text(spend(), TOKENS): "$0.42 for 1,203 calls",
         cost_text(spend(1, limit=2.0), TOKENS): "$0.42 of $2.00 for 1 call",
         cost_text(spend(lost=30), TOKENS): "$0.42 for 1,203 calls, $0.03 of it for 30 calls of unknown outcome",
-        cost_text(spend(under_way=5), TOKENS): "$0.42 for 1,203 calls, $0.01 of it at most for calls in flight",
-        cost_text(spend(lost=1, under_way=5), TOKENS): (
+        cost_text(spend(in_flight=5), TOKENS): "$0.42 for 1,203 calls, $0.01 of it at most for calls in flight",
+        cost_text(spend(lost=1, in_flight=5), TOKENS): (
             "$0.42 for 1,203 calls, $0.03 of it for 1 call of unknown outcome, $0.01 of it at most for calls in flight"
         ),
         cost_text(spend(lost=2, lost_tokens=0), TOKENS): (
             "$0.42 for 1,203 calls; not counted: 2 calls of unknown outcome, which can have cost something"
         ),
         cost_text(spend(dollars=None), TOKENS): unpriced + "the price is not known",
-        cost_text(spend(dollars=None, under_way=7), TOKENS): unpriced + "the price is not known",
+        cost_text(spend(dollars=None, in_flight=7), TOKENS): unpriced + "the price is not known",
         cost_text(spend(dollars=None, priced=0.4), TOKENS): (
             unpriced + "at least $0.40, and not every price is known"
         ),

@@ -133,7 +133,7 @@ class Answers:
         return None
 
     def held(self):
-        """Come to hold a window of 16 calls at four answers a second: 32 bring hardly more, and 8 only half of it."""
+        """Reach a window of 16 calls at four answers a second: 32 bring hardly more, and 8 only half of it."""
         for _ in range(MIN_ROUND_CALLS + 1):
             self.now += 1 / 4.0
             assert self.widening.answered(self.now - 16 / 4.0, self.now, 16) is None

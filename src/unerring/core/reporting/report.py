@@ -208,7 +208,7 @@ def report_of(state: RunState, series: RunSeries, full: bool = False) -> Report:
 
 
 def _samples(state: RunState) -> dict[str, int]:
-    """What became of the samples that were asked for."""
+    """The number of requested samples with each outcome."""
     flagged = state.flags.total()
     return {
         "sent": state.samples + state.calls.unknown + len(state.calls.in_flight),
