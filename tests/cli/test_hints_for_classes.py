@@ -1,5 +1,6 @@
 """Commands named for a run whose class or model only the user's code knows, not the journal, work as printed."""
 
+import json
 import shlex
 
 import pytest
@@ -7,6 +8,7 @@ from command_runs import NOISE
 from printed_commands import failing, printed_commands
 
 import unerring
+from unerring.cli.hints import command_on
 
 ODD = "odd; name it's.db"  # a file's name that a shell would take apart
 UNSURE = ("--model", "noise/p=0.6,v=1", "--k", "25")
@@ -136,11 +138,47 @@ def test_only_a_run_of_a_function_takes_a_model_on_resuming(cli, bank):
     assert "the run keeps its model, noise/p=0.9" in cli("resume", ODD, "--model", "bank:model").line
     for other in ("noise/p=1", "bank:Ledger"):
         assert "--model is written module:function here" in cli("resume", "run.db", "--model", other).line
+
+
+def test_a_run_of_several_models_with_a_function_is_continued_by_its_script(cli, bank):
+    """No option gives such models again: hints and refusals name the script, and the call in Python that works."""
+    models = [bank.model, "noise/p=1"]
     with pytest.raises(unerring.Stopped):
-        bank.start("two.db", 1, [bank.model, "noise/p=1"])
+        bank.start("two.db", 1, models)
+    call = "unerring.resume('two.db', chain, model=[...])"
+    for words in (("report",), ("verify",), ("review",)):
+        done = cli(*words, "two.db")
+        assert f"run its script again, or continue with: {call}" in done.out + done.err, words
+    assert json.loads(cli("verify", "two.db", "--json").out)["next"] == call
+    named = ("--process", "bank:Bank")
+    for given in ((), ("--model", "bank:model")):
+        refused = cli("resume", "two.db", *named, *given)
+        said = "one of the run's models was the Python function model, which no journal can make again: "
+        said += "run its script again, or call unerring.resume(journal, model=[...])"
+        assert (refused.code, refused.line) == (2, f"unerring: {said}"), given
+    forked = cli("fork", "two.db", "--at", "1", "--out", "other.db", *named)
+    assert forked.out.endswith("continue with: unerring.resume('other.db', chain, model=[...])\n")
+    assert unerring.resume("two.db", bank.Bank(8), model=models).steps == 8
+
+
+def test_a_run_that_escalates_from_a_function_is_continued_by_its_script_alone(cli, bank):
+    """A model in reserve is an option of new runs only, so that no call of `resume` is named."""
+    options = unerring.Options(max_steps=1, escalate="noise/p=1", progress=False)
+    with pytest.raises(unerring.Stopped):
+        unerring.run(bank.Bank(8), bank.model, "two.db", k=2, options=options)
     done = cli("verify", "two.db")
     assert "its run is not finished; run its script again\n" in done.err
-    assert "resume" not in done.err
+    refused = cli("resume", "two.db", "--process", "bank:Bank")
+    assert refused.line.endswith("the Python function model, which no journal can make again: run its script again")
+
+
+def test_a_call_in_python_has_the_options_of_its_command(bank):
+    """A cap that a report suggests raising is named in the call as it is in Python."""
+    with pytest.raises(unerring.Stopped):
+        bank.start("two.db", 1, [bank.model, "noise/p=1"])
+    call = command_on("resume", "two.db", "--vote-cap", "120", "--accept-changes")
+    options = "options=unerring.Options(vote_cap=120, accept_changes=True)"
+    assert call == f"unerring.resume('two.db', chain, model=[...], {options})"
 
 
 def test_a_second_run_of_a_function_in_its_journal_names_how_to_continue_in_python(bank):

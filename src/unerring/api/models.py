@@ -86,6 +86,8 @@ def _made_sampler(model: Model, context: SamplerContext, stack: Stack, escalate:
 def _turns_and_reserves(model: Model, context: SamplerContext, stack: Stack) -> tuple[list[Sampler], list[Sampler]]:
     """The samplers of a model: those that take turns, and those in reserve."""
     if isinstance(model, str):
+        if FUNCTION_PREFIX in model:
+            raise InputError(_lost_function(model))
         first, _, last = model.partition(RESERVE)
         turns, reserves = first.split(SEPARATOR), last.split(SEPARATOR) if last else []
         return _samplers_of_specs(turns, context, stack), _samplers_of_specs(reserves, context, stack)
@@ -116,12 +118,6 @@ def _sampler_of_spec(context: SamplerContext, asked: str) -> Sampler:
         context.permission.require_code("model", spec)
     if (own := user_sampler(spec)) is not None:
         return own
-    if spec.startswith(FUNCTION_PREFIX):
-        function = spec.removeprefix(FUNCTION_PREFIX)
-        raise InputError(
-            f"the model was the Python function {function}, which no journal can make again: run its script again, "
-            f"or give the function as `model`: itself, or by its name module:{function}"
-        )
     raise _UnknownModel(f"no model is called {spec!r}{_suggestion(spec) or '.'}")
 
 
@@ -149,12 +145,24 @@ def is_function(model: str) -> bool:
     return model.startswith(FUNCTION_PREFIX) and SEPARATOR not in model and RESERVE not in model
 
 
+def _lost_function(model: str) -> str:
+    """What to do about a journal's model that is, or has among several, a Python function."""
+    function = re.split(rf"{re.escape(SEPARATOR)}|{re.escape(RESERVE)}", model.partition(FUNCTION_PREFIX)[2])[0]
+    said = f"the Python function {function:.60}, which no journal can make again: run its script again"
+    if is_function(model):
+        return f"the model was {said}, or give the function as `model` (on a command line as module:{function:.60})"
+    again = "" if RESERVE in model else ", or call unerring.resume(journal, model=[...])"
+    return f"one of the run's models was {said}{again}"
+
+
 def function_again(opened: Opened, name: str) -> Model:
     """The function that the model of a run was, by its name `module:function`; under its own name in the journal.
 
     Raises `InputError` where the run's model was no function: a run keeps its model.
     """
     if not is_function(opened.model):
+        if FUNCTION_PREFIX in opened.model:
+            raise InputError(_lost_function(opened.model))
         raise InputError(
             f"the run keeps its model, {opened.model}: on resuming, `model` is for one that was a Python function"
         )

@@ -17,6 +17,7 @@ from unerring.core.journal.digests import FUNCTION_PREFIX, SCRIPT_MODULE
 from unerring.core.journal.entries import Opened
 from unerring.core.reporting.summary import printable
 from unerring.errors import UnerringError
+from unerring.runtime.ensemble import RESERVE
 
 ANY_CLASS, ANY_FUNCTION = "MODULE:CLASS", "MODULE:FUNCTION"  # in a hint, of what only the reader knows
 
@@ -111,13 +112,16 @@ def command_on(name: str, journal: str | Path, *options: str) -> str:
 
     It names the process that the present command was given, where the journal's name does not make it. It allows
     the code and hosts that the present command was allowed. No journal keeps either. Words stand for a process or a
-    function of a script, which only the reader knows.
+    function of a script, which only the reader knows. A run of several models with functions among them is resumed
+    by a call in Python.
     """
     return _command(name, journal, _opening(journal), options)
 
 
 def _command(name: str, journal: str | Path, opened: Opened | None, options: tuple[str, ...]) -> str:
     resuming = name == "resume"
+    if opened is not None and resuming and _needs_python(opened):
+        return _call_of_resume(journal, opened, options)
     given = _allowing(hosts=resuming)
     named = any(one.startswith(f"{OPTIONS['chain']} ") for one in given)
     if opened is not None and not named and not is_made_by_name(opened.process):
@@ -135,8 +139,24 @@ def continuing(journal: str | Path, *options: str) -> str:
     resume = _command("resume", journal, opened, options)
     if opened is None or not (FUNCTION_PREFIX in opened.model or opened.process.startswith(f"{SCRIPT_MODULE}:")):
         return f"continue with: {resume}"
-    several = FUNCTION_PREFIX in opened.model and not is_function(opened.model)
-    return "run its script again" if several else f"run its script again, or continue with: {resume}"
+    if RESERVE in opened.model and _needs_python(opened):  # nothing else names a reserve
+        return "run its script again"
+    return f"run its script again, or continue with: {resume}"
+
+
+def _needs_python(opened: Opened) -> bool:
+    """Whether no command continues a run: one of its several models was a Python function."""
+    return FUNCTION_PREFIX in opened.model and not is_function(opened.model)
+
+
+def _call_of_resume(journal: str | Path, opened: Opened, options: tuple[str, ...]) -> str:
+    """The call of `unerring.resume` for the command with these options; `chain` and `[...]` are the reader's own."""
+    arguments = [repr(str(journal)), *([] if is_made_by_name(opened.process) else ["chain"]), "model=[...]"]
+    if options:
+        each = re.findall(r"--([\w-]+)(?: ([^-]\S*))?", " ".join(options))
+        given = ", ".join(f"{name.replace('-', '_')}={value or True}" for name, value in each)
+        arguments.append(f"options=unerring.Options({given})")
+    return f"unerring.resume({', '.join(arguments)})"
 
 
 def _opening(journal: str | Path) -> Opened | None:

@@ -98,7 +98,7 @@ def _advice(file: Path) -> str:
     """How to continue a run that stopped and has no step to decide."""
     if reading.report(file)["stopped"]["kind"] != BEYOND_LENGTH:
         return f"; {continuing(file)}"
-    return f"; continue with: {beyond_length(command_on('verify', file), command_on('resume', file))}"
+    return f"; continue with: {beyond_length(file)}"
 
 
 def _given(answer: str) -> Any:

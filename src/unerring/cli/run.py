@@ -253,7 +253,7 @@ def _next_step(error: Stopped, path: Path, whole: bool) -> tuple[str, str]:
             fixed = first or "once that is fixed, continue with"
             return f"{fixed}: {resume}; or continue as it is: {allowing}", resume
         case _ if error.kind == BEYOND_LENGTH:
-            return f"continue with: {beyond_length(verify, resume)}", verify
+            return f"continue with: {beyond_length(path)}", verify
     return f"continue with: {allowing}", allowing
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from unerring.cli.hints import OPTIONS, command_on, continuing, in_options
@@ -106,9 +107,9 @@ def _status(report: dict[str, Any], path: str) -> str:
 def _next_step(report: Mapping[str, Any], path: str) -> str:
     """What to do about the stop of a run."""
     kind, step, policy = report["stopped"]["kind"], report["open_step"] or {}, report["policy"]
-    resume, review = command_on("resume", path), command_on("review", path)
+    review = command_on("review", path)
     if kind == BEYOND_LENGTH:
-        return f"continue with: {beyond_length(command_on('verify', path), resume)}"
+        return f"continue with: {beyond_length(path)}"
     if kind == "undecided" and step.get("decided_by") == kind:
         votes = sum(step["tally"])
         cap = "vote_cap" if votes >= policy["vote_cap"] else "flag_cap"
@@ -119,15 +120,14 @@ def _next_step(report: Mapping[str, Any], path: str) -> str:
     return continuing(path)
 
 
-def beyond_length(verify: str, resume: str) -> str:
-    """What to do about a run that has taken as many steps as its process says it has, and is not at its end.
-
-    `verify` and `resume` are those commands on its journal.
-    """
+def beyond_length(path: str | Path) -> str:
+    """What to do about a run that has taken as many steps as its process says it has, and is not at its end."""
+    verify, resume, further = (
+        command_on(*words) for words in (("verify", path), ("resume", path), ("resume", path, "--max-steps", "100"))
+    )
     return (
         f"{verify}, which names a wrong step if the process can tell; to decide again from there: "
-        f"unerring fork --help; if length() is wrong, fix it, then: {resume}; to go beyond it: "
-        f"{resume} --max-steps 100"
+        f"unerring fork --help; if length() is wrong, fix it, then: {resume}; to go beyond it: {further}"
     )
 
 
