@@ -23,6 +23,16 @@ def test_an_opened_journal_reads_what_the_functions_read(tmp_path):
     assert opened.rejudge(dry_run=True) == unerring.rejudge(path, dry_run=True)
 
 
+def test_an_opened_journal_is_shown_in_one_line_and_in_notebooks_as_a_table(tmp_path):
+    """The line and the table name the file; the table has process, model and rule, while these can be read."""
+    opened = unerring.open(stopped(tmp_path / "run.db"))
+    assert str(opened) == repr(opened) == f"unerring.open({str(tmp_path / 'run.db')!r})"
+    for words in (str(tmp_path / "run.db"), "Doubling with ", "ahead-by 2", "4 steps"):
+        assert words in opened._repr_html_()
+    opened.path.unlink()
+    assert str(tmp_path / "run.db") in opened._repr_html_()
+
+
 def test_an_opened_journal_resumes_and_shows_the_run_as_it_grows(tmp_path):
     """The object reads the file each time, so that after a resume it has the new steps."""
     opened = unerring.open(stopped(tmp_path / "run.db"))

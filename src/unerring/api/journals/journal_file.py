@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from unerring.adapters.sqlite.reader import require_journal
+from unerring.adapters.sqlite.reader import opening_entry, require_journal
 from unerring.api.budget import PriceTable
 from unerring.api.journals import history
 from unerring.api.journals.export import Exported, ExportForm, TextOutput, export
@@ -20,10 +20,11 @@ from unerring.api.result import Result
 from unerring.api.running import aresume, resume
 from unerring.core.arguments import require_path
 from unerring.core.chain import Chain
+from unerring.core.reporting.notebook import html_table
 from unerring.core.reporting.run_report import Report
 from unerring.core.reporting.steps import Step
 from unerring.core.voting.canonical import Json
-from unerring.errors import JournalDamaged
+from unerring.errors import JournalDamaged, UnerringError
 
 
 def open(path: str | Path) -> "JournalFile":  # noqa: A001  (users write unerring.open)
@@ -51,6 +52,17 @@ class JournalFile:
 
     def __repr__(self) -> str:
         return f"unerring.open({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """What runs, as a table, for notebooks; only the first entry is read. Figures are in `report`."""
+        title, rows = "a journal", [("journal", str(self.path))]
+        with suppress(UnerringError):  # a damaged or removed one is still shown
+            opened = opening_entry(self.path)
+            if opened is not None:
+                title, length = f"{opened.process} with {opened.model}", opened.length
+                rows += [("rule", str(opened.policy["rule"])), ("seed", str(opened.seed))]
+                rows += [("length", "not known" if length is None else f"{length:,} steps")]
+        return html_table(title, rows)
 
     def steps(self) -> Iterator[Step]:
         """Yield the decided steps in order; see `unerring.steps`."""
