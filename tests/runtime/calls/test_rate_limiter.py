@@ -1,6 +1,7 @@
 """The rate limiter of an account: turns in order, pauses of all calls, and no lost turn when a call stops waiting."""
 
 import asyncio
+import re
 from statistics import mean
 
 import pytest
@@ -74,6 +75,12 @@ def test_a_wait_beyond_all_patience_stops_with_the_reason():
     assert "asks for 60 min more" in str(outcome)
 
 
+def test_a_long_failure_is_shown_with_its_length():
+    """A provider that failed for a minute is said to have failed so long."""
+    said = str(called(Scripted(lambda now: ProviderBusy("503", None)), 1, Patience(total=60.0))[0])
+    assert re.match(r"the provider failed for \d\d s without a break and the next wait is ", said)
+
+
 def test_odd_waits_read_well():
     """An invalid wait asks for nothing; endless waits and short patience are shown in readable units."""
     shown = {
@@ -82,7 +89,7 @@ def test_odd_waits_read_well():
     }
     wrong = {wait: said for wait, said in shown.items() if "beyond the run's patience of 0.5 s" not in said}
     wrong |= {wait: said for wait, said in shown.items() if ("asks for" in said) != (wait > 0)}
-    wrong |= {wait: said for wait, said in shown.items() if wait > 0 and "failed for 0 s without a break" not in said}
+    wrong |= {wait: said for wait, said in shown.items() if wait > 0 and "provider failed and asks for" not in said}
     wrong |= {wait: shown[wait] for wait in (1e300, float("inf")) if "more than 32 years more" not in shown[wait]}
     assert not wrong
 

@@ -44,9 +44,10 @@ class Patience:
             further = f"the next wait is {length_of_time(wait)}"
             if failure.retry_after:
                 further = f"asks for {length_of_time(failure.retry_after)} more"
+            lasted = f" for {length_of_time(round(failing))} without a break" if failing >= 1.0 else ""
             raise ProviderGone(
-                f"the provider failed for {length_of_time(round(failing, 1))} without a break and {further}{read}, "
-                f"beyond the run's patience of {length_of_time(self.total)}; last: {failure}"
+                f"the provider failed{lasted} and {further}{read}, beyond the run's patience of "
+                f"{length_of_time(self.total)}; last: {failure}"
             ) from failure
 
 
