@@ -155,4 +155,4 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError) as raised:
         read_prices(Path(path))
-    assert "cannot read the prices" in one_line(raised.value)
+    assert one_line(raised.value).startswith(f"cannot read the prices {path}: ")

@@ -56,9 +56,7 @@ def read_prices(path: Path) -> dict[str, Price]:
     Raises `InputError` for a file that is not like that.
     """
     try:
-        tables = tomllib.loads(read_text(path))
-    except InputError as error:
-        raise InputError(f"cannot read the prices: {error}") from None
+        tables = tomllib.loads(read_text(path, "the prices"))
     except (ValueError, RecursionError) as error:  # also numbers with more digits than Python reads
         raise InputError(f"{path} is not TOML: {error}") from None
     return {model: _price(path, model, table) for model, table in tables.items()}

@@ -19,7 +19,7 @@ def read_calibration(path: str | Path) -> Calibration:
     try:
         return calibration_from(read_json(path))
     except OSError as error:
-        raise InputError(f"cannot read the calibration: {error}") from None
+        raise InputError(f"cannot read the calibration {path}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be used as a calibration: {error}") from None
 

@@ -64,21 +64,24 @@ def read_json(path: str | Path) -> Json:
         raise ValueError(f"line {error.lineno}: {error.msg}") from None
 
 
-def read_text(path: str | Path) -> str:
-    """The text of a file. Raises `InputError` with the line where it is not UTF-8."""
-    data = read_bytes(path)
+def read_text(path: str | Path, what: str = "") -> str:
+    """The text of a file. Raises `InputError` as `read_bytes` does, and with the line where it is not UTF-8."""
+    data = read_bytes(path, what)
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         raise InputError(f"{path}, line {_line_of(data, error.start)}: {_not_text(error)}") from None
 
 
-def read_bytes(path: str | Path) -> bytes:
-    """The bytes of a file, without a byte order mark. Raises `InputError` where it cannot be read."""
+def read_bytes(path: str | Path, what: str = "") -> bytes:
+    """The bytes of a file, without a byte order mark.
+
+    Raises `InputError` where it cannot be read; the message has `what` it is, such as `the prices`.
+    """
     try:
         return _content(path)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+        raise InputError(f"cannot read {f'{what} {path}'.lstrip()}: {error.strerror or error}") from None
     except (TypeError, ValueError) as error:  # not the name of a file
         raise InputError(f"cannot read {path!r:.60}: {error}") from None
 
