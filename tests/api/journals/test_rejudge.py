@@ -257,8 +257,11 @@ def test_a_changed_reading_of_committed_steps_is_to_be_accepted(tmp_path):
     chain = read_otherwise(strict=False)
     assert not unerring.rejudge(path, chain).accept_changes
     again = read_otherwise(strict=False, off_by=2)
-    found = unerring.rejudge(path, again)
-    assert (found.recorded, found.accept_changes) == (True, True)
+    for dry_run, recorded in ((True, False), (False, True), (False, False)):  # the last one finds nothing new
+        found = unerring.rejudge(path, again, dry_run=dry_run)
+        assert (found.recorded, found.accept_changes) == (recorded, True)
     with pytest.raises(ChainChanged, match="step 0: its winning answer is parsed differently now"):
         unerring.resume(path, again, wordy)
     assert unerring.resume(path, again, wordy, Options(accept_changes=True)).report.status == "finished"
+    assert not unerring.rejudge(path, again).accept_changes
+    assert unerring.rejudge(path, chain).accept_changes

@@ -6,7 +6,8 @@ compared, and keep their choices.
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from unerring.adapters.sqlite.reader import JournalReader
@@ -119,7 +120,7 @@ class Rejudgement:
     open: tuple[OpenChange, ...]
     recorded: bool
     notes: tuple[str, ...]
-    accept_changes: bool = False
+    accept_changes: bool
 
 
 def rejudge(
@@ -142,18 +143,30 @@ def rejudge(
     with reopened(path) as (writer, entries):
         run = RejudgedRun(path, entries, chain, trust)
         new = run.judge_open(SystemClock().time())
+        result = run.result(new, recorded=bool(new))
         for entry in new:
             writer.append(entry)
-    result = run.result(new, recorded=bool(new))
-    return replace(result, accept_changes=_has_changed(path, chain, trust)) if new else result
+    return result
 
 
-def _has_changed(path: Path, chain: Chain | str | None, trust: bool) -> bool:
-    """Whether `resume` would refuse the process without `accept_changes`."""
-    run = ComparedRun(path, chain, trust)
-    run.read(JournalReader(path).entries())
-    run.compare_end()
-    return bool(run.changes)
+class _RunToResume(ComparedRun):
+    """A run as `resume` would compare it after its open steps are judged again; it reads so many entries."""
+
+    def __init__(self, path: Path, given: GivenChain, trust: bool, count: int) -> None:
+        super().__init__(path, given, trust)
+        self._count = count
+
+    def entries(self) -> Iterable[Entry]:
+        """The entries that were judged again: the journal of a run in progress has more by now."""
+        return islice(super().entries(), self._count)
+
+    def has_changed(self, new: Iterable[Rejudged]) -> bool:
+        """Whether the process is not the one that the journal is of, once these entries are in it."""
+        self.read(self.entries())
+        for entry in new:
+            self.state.apply(entry)
+        self.compare_end()
+        return bool(self.changes)
 
 
 class RejudgedRun(ReplayedRun):
@@ -162,6 +175,7 @@ class RejudgedRun(ReplayedRun):
     def __init__(self, path: Path, entries: Iterable[Entry], given: GivenChain, trust: bool) -> None:
         super().__init__(path, given, trust)
         self.read(entries)
+        self._count = self.state.entries
         self._require_same()
 
     def clear(self) -> None:
@@ -332,6 +346,7 @@ class RejudgedRun(ReplayedRun):
             open=tuple(map(self._open_change, new)),
             recorded=recorded,
             notes=tuple(self._notes),
+            accept_changes=_RunToResume(self.path, self.given, self.trust, self._count).has_changed(new),
         )
 
     def _open_change(self, entry: Rejudged) -> OpenChange:
