@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from unerring.adapters.function import FunctionSampler
-from unerring.adapters.plugins import installed_models, parse_parameter, user_sampler
+from unerring.adapters.plugins import installed_models, parameter_text, parse_parameter, user_sampler
 from unerring.adapters.providers import PROVIDERS
+from unerring.core.voting.canonical import canonical
 from unerring.errors import InputError
 from unerring.runtime.protocols import Sampler
 
@@ -223,6 +226,21 @@ def test_an_unusable_model_is_named_in_one_line(site, spec, said):
 def test_a_parameter_is_json_where_it_reads_as_such(text, read):
     """Numbers, lists, true and false need no quotes, and plain text needs none either."""
     assert parse_parameter(text) == read
+
+
+@given(st.recursive(st.text() | st.integers() | st.booleans() | st.none(), lambda inner: st.lists(inner, max_size=3)))
+@example("7")
+@example(" true")
+@example("{plain")
+def test_a_written_parameter_is_read_as_the_value_that_it_was(value):
+    """A text that looks like a number, true or a list is written in quotes, and stays a text."""
+    name, read = parse_parameter(parameter_text("size", value))
+    assert (name, canonical(read)) == ("size", canonical(value))
+
+
+def test_plain_text_is_written_without_quotes():
+    """A text that reads as nothing else, such as a file's name, is written as it is."""
+    assert parameter_text("file", "my rows.jsonl") == "file=my rows.jsonl"
 
 
 def unerring(site: Path, *arguments: object) -> subprocess.CompletedProcess[str]:

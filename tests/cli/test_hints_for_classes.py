@@ -74,6 +74,32 @@ def test_the_calibrate_command_of_a_named_process_has_its_class(cli, ledger, tmp
     assert command[1] == "named:Longer"
 
 
+CODED = """
+from ledger import Ledger
+
+class Coded(Ledger):
+    def __init__(self, code):
+        super().__init__(3)
+        self.code = code
+
+    def parameters(self):
+        return {"code": self.code}
+
+    def length(self):
+        return 3
+"""
+
+
+def test_the_calibrate_command_keeps_a_text_that_looks_like_a_number(cli, ledger, tmp_path):
+    """It makes the same process: a parameter that is the text 7 does not become the number 7."""
+    (tmp_path / "coded.py").write_text(CODED)
+    done = cli("run", "coded:Coded", "--set", 'code="7"', "--model", "noise/p=0.9,v=0.9", "--journal", ODD)
+    (command,) = [one for one in printed_commands(done) if one[0] == "calibrate"]
+    assert command[1:4] == ["coded:Coded", "--set", 'code="7"']
+    assert cli(*command, "--samples", "30").code == 0
+    assert json.loads((tmp_path / "cal.json").read_text())["parameters"] == {"code": "7"}
+
+
 BANK = """
 import unerring
 from ledger import Ledger

@@ -20,7 +20,7 @@ from unerring.adapters.tables.jsonl import json_value
 from unerring.adapters.user_code.frames import error_with_place
 from unerring.adapters.user_code.modules import RunInImport, import_object, importing, made_by, object_of_class
 from unerring.core.short_text import short
-from unerring.core.voting.canonical import Json
+from unerring.core.voting.canonical import Json, canonical
 from unerring.errors import InputError, UserCodeFailed
 from unerring.runtime.ensemble import RESERVE, SEPARATOR
 from unerring.runtime.protocols import Sampler
@@ -74,6 +74,15 @@ def parse_parameter(text: str) -> tuple[str, Json]:
         if value.lstrip()[:1] in {"{", "["}:
             raise InputError(f"the value of {name} is not JSON: {error}") from None
         return name, value
+
+
+def parameter_text(name: str, value: Json) -> str:
+    """`name=value` as `parse_parameter` reads it: a text that would read as JSON is written as JSON."""
+    if isinstance(value, str):
+        with suppress(InputError):
+            if parse_parameter(plain := f"{name}={value}") == (name, value):
+                return plain
+    return f"{name}={canonical(value)}"
 
 
 def _registered() -> dict[str, list[EntryPoint]]:

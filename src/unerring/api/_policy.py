@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import replace
 
+from unerring.adapters.plugins import parameter_text
 from unerring.api.chains import class_name, process_name, required_chain
 from unerring.api.models import Model, model_for_chain, recommended_policy, require_chain_and_model, require_model
 from unerring.api.options import Options
@@ -12,7 +13,7 @@ from unerring.core.chain import Chain
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.numbers import require_whole
 from unerring.core.reporting.summary import counted
-from unerring.core.voting.canonical import Json, canonical
+from unerring.core.voting.canonical import Json
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy
 from unerring.errors import InputError
@@ -114,9 +115,7 @@ def _calibration_advice(chain: CheckedChain, model: Model) -> str:
     specified = [model] if isinstance(model, str) else model
     if not isinstance(specified, list | tuple) or not all(isinstance(one, str) for one in specified):
         return "unerring.calibrate(chain, model, out='cal.json'), then unerring.Target(calibration='cal.json')"
-    parameters = chain.parameters().items()
-    texts = ((name, value if isinstance(value, str) else canonical(value)) for name, value in parameters)
-    settings = (word for name, text in texts for word in ("--set", f"{name}={text}"))
+    settings = (word for one in chain.parameters().items() for word in ("--set", parameter_text(*one)))
     models = (word for one in specified for word in ("--model", one))
     name = process_name(chain)
     words = [
