@@ -16,7 +16,6 @@ from unerring.cli.progress import Progress
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Opened
 from unerring.core.journal.state import RunState
-from unerring.core.reporting.progress import duration
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.redflag import FlagKind
 from unerring.testing import NoisySampler
@@ -292,23 +291,6 @@ def test_without_a_band_nothing_is_warned_of(clock, plan):
         for step in range(500):
             made.decided(decided(step, 4, 1), state(step + 1, plan=plan))
     assert log.getvalue() == ""
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        (0.2, "0 s"),
-        (59.4, "59 s"),
-        (60, "1 min 0 s"),
-        (3_599, "59 min 59 s"),
-        (3_600, "1 h 0 min"),
-        (93_784, "26 h 3 min"),
-        (7 * 86_400, "168 h 0 min"),
-    ],
-)
-def test_a_time_has_its_two_largest_units(seconds, shown):
-    """A duration is seconds, minutes and seconds, or hours and minutes."""
-    assert duration(seconds) == shown
 
 
 def test_a_chain_longer_than_it_said_has_no_negative_time_left(clock):

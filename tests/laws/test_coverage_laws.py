@@ -64,7 +64,7 @@ class Drawn:
 
 def figures(calibration: Calibration) -> tuple[Any, ...]:
     """All counts, whichever steps they were counted on."""
-    troubles = [(one.voters, one.right, one.rival) for one in calibration.troubles]
+    troubles = [(one.voters, one.right, one.rival) for one in calibration.error_steps]
     return calibration.samples, calibration.steps, calibration.voters, troubles
 
 
@@ -73,7 +73,7 @@ def test_a_simulated_pilot_counts_what_a_real_one_counts(steps):
     """From the same samples, the simulated pilots of these tests and those of `calibrate` have the same counts."""
     real = piloted(Places(10_000), Drawn(steps, Random(6)), 1500)
     assert figures(simulated(steps.wrong, 1500, Random(6), steps.v)) == figures(real)
-    assert len(real.troubles) > 5
+    assert len(real.error_steps) > 5
 
 
 WEIGHED = LogOdds(9.5, Weights((), (("given", VoterWeights((2197,), 2197)),)))
@@ -158,7 +158,7 @@ def jobs(steps: Steps, count: int, samples: int, seed: int) -> JobResults:
     chance, draw, came = Random(seed), np.random.default_rng(seed), JobResults(count)
     for _ in range(count):
         calibration = simulated(steps.wrong, samples, chance, steps.v)
-        met = any(step.voters[0].chance > 0.5 for step in calibration.troubles)
+        met = any(step.voters[0].chance > 0.5 for step in calibration.error_steps)
         came.met += met
         assumed = measured_assumptions(calibration)
         try:

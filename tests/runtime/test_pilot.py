@@ -59,7 +59,7 @@ def test_common_errors_of_a_step_are_measured_as_repeats():
     """Noise with half of its errors common to a step is wrong again far more often than p says."""
     chain = Hanoi(disks=14)
     found = piloted(chain, NoisySampler(chain.rehearse, p=0.97, correlated=0.5), 4000)
-    again = [one.voters[0] for one in found.troubles if one.voters[0].later_wrong > REPEAT_VOTES // 2]
+    again = [one.voters[0] for one in found.error_steps if one.voters[0].later_wrong > REPEAT_VOTES // 2]
     assert len(again) >= 5
     assert all(one.rival == one.later_wrong == REPEAT_VOTES for one in again)
 
@@ -77,7 +77,7 @@ def test_each_step_is_asked_for_one_vote_and_again_where_that_was_wrong():
     assert sorted(calls) == sorted(
         [(step, 0) for step in range(40)] + [(step, slot) for step in again for slot in range(1, REPEAT_VOTES + 1)]
     )
-    assert sorted(one.step for one in found.troubles) == again
+    assert sorted(one.step for one in found.error_steps) == again
     assert found.samples == 40 + 4 * REPEAT_VOTES
 
 
@@ -171,7 +171,7 @@ def test_a_reply_that_is_served_again_is_not_another_vote():
         return [Sample("b", Usage(2, 1), reply_id=f"{1:016x}")] * n
 
     found = piloted(Places(1), Answers(answer), 10, guards=Guards(copies=1.0))
-    assert all(one.voters[0].later == 0 for one in found.troubles)
+    assert all(one.voters[0].later == 0 for one in found.error_steps)
 
 
 def test_log_probabilities_are_kept_with_first_votes():
@@ -274,7 +274,7 @@ def test_a_wrong_vote_does_not_lead_a_walk_astray():
     """The chain continues with the choice that many votes agree on, not with the first."""
     found = piloted(Words(5), word_of(5, wrong={(2, 0)}), 10**6)
     assert found.at == [f"w{step}" for step in range(5)]
-    assert [one.step for one in found.troubles] == [2]
+    assert [one.step for one in found.error_steps] == [2]
 
 
 def test_without_a_truth_the_winner_by_a_wide_margin_stands_in():
@@ -286,8 +286,8 @@ def test_without_a_truth_the_winner_by_a_wide_margin_stands_in():
 def test_a_first_vote_that_loses_to_the_winner_was_wrong():
     """If the first vote differs from the winner, it counts as wrong, and the step is sampled again."""
     found = piloted(UnknownTruth(10), Says(lambda prompt, step, slot: "b" if (step, slot) == (4, 0) else "a"), 10**6)
-    assert (found.voters[0].wrong, [one.step for one in found.troubles]) == (1, [4])
-    assert found.troubles[0].voters[0].later >= REPEAT_VOTES
+    assert (found.voters[0].wrong, [one.step for one in found.error_steps]) == (1, [4])
+    assert found.error_steps[0].voters[0].later >= REPEAT_VOTES
 
 
 def test_a_step_on_which_no_choice_ever_leads_is_sampled_up_to_a_limit():
@@ -326,7 +326,7 @@ def test_two_models_take_turns():
         assert low < wrong < high
         low, high = interval(voter.flagged, voter.steps, 1.0 - 1e-6)
         assert low <= flagged < high
-    assert all(len(step.voters) == 2 for step in found.troubles)
+    assert all(len(step.voters) == 2 for step in found.error_steps)
 
 
 def _named(sampler, name):
@@ -350,7 +350,7 @@ def test_a_step_is_sampled_again_by_every_voter_where_one_erred():
         return Says(lambda prompt, step, slot: "b" if voter == 0 and step == 5 and slot == 0 else "a")
 
     found = piloted(Places(20), Ensemble([_named(answer(number), f"voter {number}") for number in range(3)]), 10**6)
-    (step,) = found.troubles
+    (step,) = found.error_steps
     assert [(one.right, one.wrong) for one in step.voters] == [
         (REPEAT_VOTES, 1),
         (REPEAT_VOTES + 1, 0),

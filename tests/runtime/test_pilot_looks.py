@@ -31,7 +31,9 @@ def test_a_voter_that_errs_on_most_steps_is_not_sampled_again_on_each():
     """After sixty steps with repeat samples its errors are known, and samples go to steps where others may err."""
     chain = Hanoi(disks=12)
     found = piloted(chain, three_voters(chain), 12_000, in_flight=256)
-    good, bad, better = ([step for step in found.troubles if step.voters[number].first_wrong] for number in range(3))
+    good, bad, better = (
+        [step for step in found.error_steps if step.voters[number].first_wrong] for number in range(3)
+    )
     assert all(step.repeated for step in good + better)
     alone = [step for step in bad if step.voters[0].first_wrong is step.voters[2].first_wrong is False]
     assert sum(step.repeated for step in alone) <= MIN_REPEATED_STEPS
@@ -77,5 +79,5 @@ def test_without_a_truth_every_doubtful_step_is_sampled_again():
 
     found = piloted(UnknownTruth(400), Says(says), 9000)
     assert found.judged_by == "votes"
-    assert len(found.troubles) > MIN_REPEATED_STEPS
-    assert all(step.repeated for step in found.troubles)
+    assert len(found.error_steps) > MIN_REPEATED_STEPS
+    assert all(step.repeated for step in found.error_steps)

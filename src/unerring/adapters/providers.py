@@ -13,6 +13,8 @@ from unerring.core.checked_chain import CheckedChain
 from unerring.errors import InputError
 from unerring.runtime.protocols import Sampler
 
+NO_RUN = "no run"
+
 
 @dataclass(frozen=True, slots=True)
 class SamplerContext:
@@ -20,13 +22,13 @@ class SamplerContext:
 
     chain: its process; None where that cannot be made, and a sampler is only made to read its properties.
     seed: the seed of their samples.
-    run: the name of the run, the same when it is resumed.
+    run: the name of the run, the same when it is resumed; `NO_RUN` where samplers are not asked.
     permission: which code may be imported and which hosts may receive a key.
     """
 
     chain: CheckedChain | None
     seed: int
-    run: str = "nothing"
+    run: str = NO_RUN
     permission: Permission = GIVEN
 
 

@@ -15,7 +15,7 @@ from unerring.api.chains import make_chain, required_chain
 from unerring.cli.command import Command, option
 from unerring.cli.exits import DONE, STOPPED, CommandEnded, user_code_failed
 from unerring.cli.hints import OPTIONS, quoted, same_command
-from unerring.cli.option_values import AT_ONCE, COUNT, FILE, SEED, Number, Whole
+from unerring.cli.option_values import COUNT, FILE, IN_FLIGHT, SEED, Number, Whole
 from unerring.cli.options import (
     allow_host_option,
     guard_options,
@@ -42,7 +42,7 @@ from unerring.errors import InputError, Stopped
 @option("--out", type=FILE, help="The file for the calibration; if it is there already, the pilot continues.")
 @option("--plots", type=FILE, help="Draw figures into this folder (needs the [plots] extra).")
 @option("--seed", type=SEED, default=0, show_default=True, help="Seed of the choice of steps and of their samples.")
-@option("--in-flight", type=AT_ONCE, default=256, show_default=True, help="Most samples in flight at once.")
+@option("--in-flight", type=IN_FLIGHT, default=256, show_default=True, help="Most samples in flight at once.")
 @allow_host_option
 @pilot_request_options
 @spending_options

@@ -11,9 +11,9 @@ from unerring.api.planning import Target
 from unerring.cli.command import Decorator, option, options
 from unerring.cli.hints import Invocation, working_on
 from unerring.cli.option_values import (
-    AT_ONCE,
     COUNT,
     FILE,
+    IN_FLIGHT,
     SECONDS,
     SHARE,
     TOTAL,
@@ -282,7 +282,7 @@ speculation_options = options(
     ),
     option(
         "--in-flight",
-        type=AT_ONCE,
+        type=IN_FLIGHT,
         default=256,
         show_default=True,
         help="Most samples in flight at once. Calls abandoned after a wrong guess are still awaited, on top of these: "

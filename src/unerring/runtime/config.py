@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from random import Random
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -34,6 +35,9 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+SYSTEM_CLOCK = SystemClock()
 
 
 class StopRequest:
@@ -179,6 +183,7 @@ class RunConfig:
     substitutes: samplers by name, for steps whose samples a reviewer had drawn again from another model.
     notice: called with a line for people where no step can be decided for a while.
     known_replies: ids of replies that this run or others of the process received before.
+    chance: lengthens waits at random, and decides nothing.
     """
 
     clock: Clock = field(default_factory=SystemClock)
@@ -193,3 +198,4 @@ class RunConfig:
     substitutes: Mapping[str, Sampler] = field(default_factory=lambda: MappingProxyType({}))
     notice: Callable[[str], None] | None = None
     known_replies: ReplyIds = field(default_factory=ReplyIds)
+    chance: Random = field(default_factory=Random)

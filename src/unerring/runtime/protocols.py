@@ -54,6 +54,15 @@ class Endpoint(Sampler, Protocol):
         """Close its connections, on the event loop that it was used on."""
 
 
+@runtime_checkable
+class BatchEndpoint(Endpoint, Protocol):
+    """An endpoint that answers many calls together, hours later."""
+
+    @property
+    def batch_calls(self) -> int:
+        """How many calls fit into one batch: with fewer in flight, batches are sent half empty."""
+
+
 class Journal(Protocol):
     """Where entries are stored. It has one writer, and keeps the order in which entries were appended."""
 

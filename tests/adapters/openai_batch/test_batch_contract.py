@@ -7,6 +7,7 @@ import pytest
 from faults.server import serving
 from faults.trials import Trials
 from unerring.adapters.openai_batch.sampler import BatchSampler
+from unerring.runtime.protocols import BatchEndpoint
 from unerring.testing import FakeClock
 from unerring.testing.contracts import EndpointContract
 
@@ -34,6 +35,12 @@ class TestBatchSampler(EndpointContract):
     def make_failing():
         environ = {"UNERRING_API_KEY": KEY}
         return BatchSampler("openai-batch/noise@http://127.0.0.1:9/v1", "run 1", environ, FakeClock())
+
+    def test_it_answers_in_batches(self):
+        """The runtime sees that calls are answered together, hours later, and how many fit into one batch."""
+        sampler = self.make()
+        assert isinstance(sampler, BatchEndpoint)
+        assert sampler.batch_calls == sampler.spec.batch
 
     @classmethod
     def requests(cls):

@@ -15,6 +15,7 @@ from unerring.api.journals.rejudge import Overturned, SampleReading
 from unerring.core.journal.review_entries import Rejudged
 from unerring.core.voting.race import AheadBy
 from unerring.errors import ChainChanged, StepUndecided
+from unerring.testing import FakeClock
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -105,9 +106,9 @@ def test_a_dry_run_writes_nothing(tmp_path):
     tried = unerring.rejudge(path, chain, dry_run=True)
     assert entries(path) == before
     assert not tried.recorded
-    found = unerring.rejudge(path, chain)
+    found = unerring.rejudge(path, chain, clock=FakeClock(1234.5))
     assert (found.open, found.differences) == (tried.open, tried.differences)
-    assert [type(one) for one in entries(path)[len(before) :]] == [Rejudged]
+    assert [(type(one), one.time) for one in entries(path)[len(before) :]] == [(Rejudged, 1234.5)]
 
 
 def test_a_second_time_changes_nothing(tmp_path):

@@ -12,6 +12,7 @@ from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.api.journals.review import decide, review
 from unerring.core.journal.entries import QuestionText
 from unerring.errors import StepUndecided
+from unerring.testing import FakeClock
 
 
 def test_a_review_shows_the_step_that_the_run_stopped_at(tmp_path):
@@ -225,6 +226,13 @@ def test_a_step_that_was_redrawn_keeps_its_question(tmp_path):
     unerring.resume(path, Doubling(), double)
     (step,) = [step for step in unerring.steps(path) if step.step == 1]
     assert (step.question, step.tally, step.flags) == (("Double 2.",), (2,), 0)
+
+
+def test_a_decision_has_the_time_of_its_clock(tmp_path):
+    """The journal keeps when a person decided."""
+    path = parked(tmp_path / "run.db")
+    decide(path, resample=True, clock=FakeClock(1234.5))
+    assert entries(path)[-1].time == 1234.5
 
 
 def test_another_process_than_the_journals_is_refused(tmp_path):

@@ -42,7 +42,7 @@ def calibrated(*voters, troubles=()):
     found = Calibration("tale", {}, "made/up", "truth", 0.1, voters=list(voters), steps=1000, samples=5000)
     for number, each in enumerate(troubles):
         parts = tuple(VoterOnErrorStep(right, wrong, wrong > 0, 0) for right, wrong in each)
-        found.troubles.append(ErrorStep(number, parts, 0, 0))
+        found.error_steps.append(ErrorStep(number, parts, 0, 0))
     return found
 
 

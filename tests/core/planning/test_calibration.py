@@ -68,7 +68,7 @@ def test_a_step_where_all_samples_were_flagged_has_no_vote():
     calibration = counted([None] * 40, "r")
     voter = calibration.voters[0]
     assert (voter.steps, voter.flagged, voter.votes, voter.wrong) == (2, 1, 1, 0)
-    assert calibration.troubles == []
+    assert calibration.error_steps == []
     assert voter_estimate(calibration, 0).silent == 1
 
 
@@ -147,7 +147,7 @@ def test_a_step_where_a_first_vote_was_wrong_is_kept():
     first = "wrr"
     again = ["wrr", "xwr", "wwr", "rxw"]
     calibration = counted("rrr", first + "".join(again), voters=3)
-    (step,) = calibration.troubles
+    (step,) = calibration.error_steps
     assert step == ErrorStep(
         step=1,
         voters=(VoterOnErrorStep(1, 4, True, 2), VoterOnErrorStep(2, 3, False, 2), VoterOnErrorStep(4, 1, False, 1)),
@@ -158,7 +158,7 @@ def test_a_step_where_a_first_vote_was_wrong_is_kept():
 
 def test_a_step_whose_first_votes_were_all_right_is_not_kept():
     """Only first votes decide whether a step is kept: later errors are seen only on steps sampled again."""
-    assert counted("rw", "rrww").troubles == []
+    assert counted("rw", "rrww").error_steps == []
 
 
 def test_a_kept_step_separates_first_votes_from_later_ones():
@@ -175,7 +175,7 @@ def test_only_has_the_counts_of_one_voter():
     alone = calibration.only(1)
     assert alone.model == "sim/1"
     assert alone.voters == [calibration.voters[1]]
-    assert alone.troubles == [
+    assert alone.error_steps == [
         ErrorStep(0, (VoterOnErrorStep(4, 0, False, 0),), 3, 0),
         ErrorStep(2, (VoterOnErrorStep(1, 3, True, 2),), 1, 2),
     ]
@@ -187,7 +187,7 @@ def test_a_voter_without_votes_on_a_kept_step_has_counts_of_0():
     """A voter with only flagged samples on a kept step has 0 right votes there, not fewer."""
     calibration = blank(2)
     calibration.add(looked(0, "w", None, "r", None, voters=2))
-    (step,) = calibration.only(1).troubles
+    (step,) = calibration.only(1).error_steps
     assert (step.right, step.rival, step.voters[0].later) == (0, 0, 0)
 
 

@@ -21,7 +21,7 @@ def pilot_of(*troubles, bins=None):
     voter = VoterCount("sim", steps=3000, votes=3000, wrong=wrong)
     voter.bins = bins or [*([0, 0] for _ in LOGPROB_EDGES), [0, 0], [3000 - wrong, wrong]]
     steps = [ErrorStep(number, (one,), one.later_right, one.rival) for number, one in enumerate(troubles)]
-    return replace(blank(1), steps=3000, samples=3000, voters=[voter], troubles=steps)
+    return replace(blank(1), steps=3000, samples=3000, voters=[voter], error_steps=steps)
 
 
 def weights(*troubles):
@@ -77,7 +77,7 @@ def test_steps_that_say_nothing_of_a_voters_errors_are_not_counted(other):
     """
     assert weights(*[SCATTERED] * (MIN_ERROR_STEPS - 1), other).repeat == 0
     scattered = pilot_of(*[SCATTERED] * MIN_ERROR_STEPS)
-    scattered.troubles.append(ErrorStep(MIN_ERROR_STEPS, (other,), other.later_right, other.rival))
+    scattered.error_steps.append(ErrorStep(MIN_ERROR_STEPS, (other,), other.later_right, other.rival))
     (voter_bins,) = measured_bins(scattered)
     assert voter_bins.weights.repeat == weights(*[SCATTERED] * MIN_ERROR_STEPS).repeat
 

@@ -1,7 +1,9 @@
 """The six lines at the end of a run: free and paid, small and large, certified and not."""
 
+import pytest
+
 import unerring
-from unerring.core.reporting.summary import answer_line, certificate_text, cost_text, summary
+from unerring.core.reporting.summary import answer_line, certificate_text, cost_text, duration, summary
 from unerring.testing import NoisySampler
 
 TOKENS = {"input": 45_000, "output": 12_000}
@@ -100,3 +102,21 @@ def test_a_result_prints_its_end_in_six_lines(tmp_path):
     assert len(named.splitlines()) == 6
     assert "\x1b" not in named
     assert len(named.splitlines()[0]) < 120
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.25, "0.25 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (3_599, "59 min 59 s"),
+        (3_600, "1 h"),
+        (93_784, "26 h 3 min"),
+        (7 * 86_400, "168 h"),
+        (1e12, "more than 32 years"),
+    ],
+)
+def test_a_duration_has_its_two_largest_units(seconds, shown):
+    """A duration is seconds, minutes and seconds, or hours and minutes, without a second unit that is 0."""
+    assert duration(seconds) == shown

@@ -45,6 +45,13 @@ def test_waits_are_spread():
     assert max(slept) - min(slept) > 0.5 * 0.2 * 90.0  # fails for 200 uniform draws with chance < 2e-58
 
 
+def test_the_same_chance_gives_the_same_waits():
+    """A run's waits are drawn from the generator of its configuration."""
+    first, again = (run(Words(1), storm(9), K1, patience=ENDLESS, chance=Random(7)).clock.slept for _ in range(2))
+    assert first == again
+    assert len(set(first)) == 9
+
+
 def test_refusals_between_answers_do_not_end_a_run():
     """With every call refused once, 300 times in all, a run with the default patience finishes."""
     refused = set()
@@ -121,7 +128,7 @@ def test_advice_beyond_all_patience_stops_the_run_at_once():
     outcome = run(Words(1), storm(3, retry_after=3600.0), K1)
     assert isinstance(outcome.error, ProviderGone)
     assert outcome.clock.slept == []
-    assert "60 min" in str(outcome.error)
+    assert "1 h" in str(outcome.error)
 
 
 def test_a_stop_says_how_a_wait_was_read():
@@ -129,7 +136,7 @@ def test_a_stop_says_how_a_wait_was_read():
     asked = ProviderBusy("429 too many requests", 3600.0)
     asked.reading = "retry-after: 1h read as 3600 s"
     outcome = run(Words(1), ScriptedSampler([asked]), K1)
-    assert "60 min more (retry-after: 1h read as 3600 s), beyond" in str(outcome.error)
+    assert "1 h more (retry-after: 1h read as 3600 s), beyond" in str(outcome.error)
 
 
 def test_every_attempt_of_a_paid_call_is_in_the_journal():

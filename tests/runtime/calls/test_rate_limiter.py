@@ -72,7 +72,7 @@ def test_a_wait_beyond_all_patience_stops_with_the_reason():
     """With a patience of a quarter of an hour, a requested wait of an hour stops the run."""
     (outcome,) = called(Scripted(lambda now: ProviderBusy("429", 3600.0, FailureKind.RATE_LIMITED)), 1)
     assert isinstance(outcome, ProviderGone)
-    assert "asks for 60 min more" in str(outcome)
+    assert "asks for 1 h more" in str(outcome)
 
 
 def test_a_long_failure_is_shown_with_its_length():

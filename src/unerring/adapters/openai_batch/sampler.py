@@ -50,9 +50,7 @@ class BatchSampler:
         self.spec = parse_batch_spec(spec)
         self.name = self.spec.name
         self.compact = self.spec.chat.compact
-        self.at_once = (
-            self.spec.batch
-        )  # calls that fit into one batch: with fewer in flight, batches are sent half empty
+        self.batch_calls = self.spec.batch
         self._identity = required_identity(identity)
         environ = os.environ if environ is None else environ
         chat = self.spec.chat

@@ -23,7 +23,8 @@ from unerring.core.voting.canonical import Json, parsed
 from unerring.core.voting.race import Undecided, Won
 from unerring.core.voting.step import OpenStep
 from unerring.errors import ChainChanged
-from unerring.runtime.config import SystemClock
+from unerring.runtime.config import SYSTEM_CLOCK
+from unerring.runtime.protocols import Clock
 from unerring.runtime.question import Question, stored_question
 
 MAX_LISTED = 1000  # differences, and steps, that a result lists
@@ -124,14 +125,18 @@ class Rejudgement:
 
 
 def rejudge(
-    journal: str | Path, chain: Chain | str | None = None, trust: bool = False, dry_run: bool = False
+    journal: str | Path,
+    chain: Chain | str | None = None,
+    trust: bool = False,
+    dry_run: bool = False,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> Rejudgement:
     """Judge the stored samples of a journal again, by the present parser and check of its process.
 
     Open steps continue with the new verdicts, which become entries of the journal; with `dry_run` nothing is written.
     Committed steps keep their choices: their samples that are read differently are listed, and the steps that would be
     decided differently. Flags that do not depend on the text alone, such as `too long` or `copy`, stay. `chain` and
-    `trust` are as for `verify`.
+    `trust` are as for `verify`; `clock` tells when they were judged.
 
     Raises `ChainChanged` where more than the reading of answers has changed: steps lead to other states, or the
     process has other parameters. Raises `JournalBusy` where a runner has the journal, except with `dry_run`.
@@ -139,10 +144,10 @@ def rejudge(
     path = Path(journal)
     if dry_run:
         run = RejudgedRun(path, JournalReader(path).entries(), chain, trust)
-        return run.result(run.judge_open(SystemClock().time()), recorded=False)
+        return run.result(run.judge_open(clock.time()), recorded=False)
     with reopened(path) as (writer, entries):
         run = RejudgedRun(path, entries, chain, trust)
-        new = run.judge_open(SystemClock().time())
+        new = run.judge_open(clock.time())
         result = run.result(new, recorded=bool(new))
         for entry in new:
             writer.append(entry)

@@ -31,8 +31,9 @@ from unerring.core.reporting.report import status_of
 from unerring.core.voting.canonical import Json, NotJson, canonical, parsed
 from unerring.core.voting.step import OpenStep
 from unerring.errors import InputError
-from unerring.runtime.config import SystemClock
+from unerring.runtime.config import SYSTEM_CLOCK
 from unerring.runtime.ensemble import require_weighed, reserves_of, samplers_of
+from unerring.runtime.protocols import Clock
 
 __all__ = ["Candidate", "Parked", "ParkedSample", "Recorded", "Review", "decide", "review"]
 
@@ -101,6 +102,7 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     chain: Chain | str | None = None,
     trust: bool = False,
     answer: Any = ...,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> Recorded:
     """Record a person's decision about the undecided step of a run; `resume` continues from there.
 
@@ -111,6 +113,7 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     chain: as for `review`. A choice is tried on it first, where it can be made.
     trust: as for `review`.
     answer: the choice itself, as JSON data.
+    clock: tells when it was decided.
 
     Give one of `choose`, `answer`, and `resample` or `model`. A choice can be changed until the run continues.
 
@@ -119,7 +122,7 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     """
     if (choose is not None) + (answer is not ...) + (resample or model is not None) != 1:
         raise InputError("give one of: a candidate to choose, an answer, or resample (with or without another model)")
-    path, now = Path(journal), SystemClock().time()
+    path, now = Path(journal), clock.time()
     with reopened(path) as (writer, entries):
         run = UndecidedRun(path, entries, chain, trust)
         new: list[Entry]

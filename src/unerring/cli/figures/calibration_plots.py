@@ -118,7 +118,7 @@ def repeats_of(calibration: Calibration) -> list[RepeatErrorRates]:
     """How often each voter erred in further samples of steps, if it had any."""
     rates = []
     for number, voter in enumerate(calibration.voters):
-        further = [step.voters[number] for step in calibration.troubles if step.voters[number].later]
+        further = [step.voters[number] for step in calibration.error_steps if step.voters[number].later]
         counted = Counter(_bin(one.later_wrong, one.later) for one in further)
         scattered = [0.0] * SHARE_BINS
         chance = voter.wrong / max(1, voter.votes)

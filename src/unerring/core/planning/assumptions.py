@@ -144,7 +144,7 @@ def _planned_spread(calibration: Calibration, confidence: float) -> ErrorSpread:
     usual = [(voter.wrong + 1.0) / (voter.votes + 2.0) for voter in calibration.voters]
     plain, seen = [], []
     for number, (voter, mean) in enumerate(zip(calibration.voters, usual, strict=True)):
-        mine = [step.voters[number] for step in calibration.troubles]
+        mine = [step.voters[number] for step in calibration.error_steps]
         hard = [one for one in mine if is_hard(one, mean)]
         votes = voter.votes - len(hard)
         plain.append(upper_bound(voter.wrong - sum(one.first_wrong for one in hard), votes, confidence))
@@ -187,7 +187,7 @@ def _shared_difficulty(calibration: Calibration, plain: Sequence[float]) -> floa
     """
     repeats: list[float] = []
     others: list[float] = []
-    for step in calibration.troubles:
+    for step in calibration.error_steps:
         for one, mean in zip(step.voters, plain, strict=True):
             if one.later:
                 (repeats if one.first_wrong else others).append(one.later_wrong / one.later - mean)
@@ -209,7 +209,7 @@ def _hard_steps(
     repeated = alone_shares(calibration)
     hard = [
         (step, whose)
-        for step in calibration.troubles
+        for step in calibration.error_steps
         if (whose := [i for i, one in enumerate(step.voters) if is_hard(one, usual[i])])
     ]
     for step, whose in hard:

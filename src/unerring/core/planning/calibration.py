@@ -192,7 +192,7 @@ class RepeatSampling:
         self._steps = calibration.steps
         self._erred = [voter.wrong for voter in calibration.voters]
         self._repeated = [
-            sum(step.repeated and step.voters[number].first_wrong for step in calibration.troubles)
+            sum(step.repeated and step.voters[number].first_wrong for step in calibration.error_steps)
             for number in range(len(calibration.voters))
         ]
 
@@ -254,7 +254,7 @@ class Calibration:
     pairs_wrong: steps whose first two votes, of two voters, were both wrong.
     pairs_same: those of them where these two agreed.
     voters: the counts of each voter.
-    troubles: the steps where some voter's first vote was wrong.
+    error_steps: the steps where some voter's first vote was wrong.
     request: the request settings (`unerring.core.request.Request.to_json`).
     spent: what the calls cost; None where nothing was paid for.
     """
@@ -277,7 +277,7 @@ class Calibration:
     pairs_wrong: int = 0
     pairs_same: int = 0
     voters: list[VoterCount] = field(default_factory=list)
-    troubles: list[ErrorStep] = field(default_factory=list)
+    error_steps: list[ErrorStep] = field(default_factory=list)
     request: dict[str, Json] = field(default_factory=dict)
     spent: PilotSpend | None = None
 
@@ -316,16 +316,23 @@ class Calibration:
             each.append(VoterOnErrorStep(right, len(choices) - right, first_wrong, max(later.values(), default=0)))
         pooled = Counter(choice for choices in votes for choice in choices[1:])
         rival = max((count for choice, count in pooled.items() if choice != step.right), default=0)
-        self.troubles.append(ErrorStep(step.step, tuple(each), pooled[step.right], rival))
+        self.error_steps.append(ErrorStep(step.step, tuple(each), pooled[step.right], rival))
 
     def only(self, number: int) -> "Calibration":
         """The calibration of one voter alone. Steps that were sampled again for another voter's error do no harm."""
-        troubles = [
-            ErrorStep(step.step, (one := step.voters[number],), one.later_right, one.rival) for step in self.troubles
+        error_steps = [
+            ErrorStep(step.step, (one := step.voters[number],), one.later_right, one.rival)
+            for step in self.error_steps
         ]
         voter = self.voters[number]
         return replace(
-            self, model=voter.name, voters=[voter], troubles=troubles, pairs_wrong=0, pairs_same=0, steps=voter.steps
+            self,
+            model=voter.name,
+            voters=[voter],
+            error_steps=error_steps,
+            pairs_wrong=0,
+            pairs_same=0,
+            steps=voter.steps,
         )
 
     def repeated_share(self, voter: int, alone: bool = False) -> float:
@@ -334,7 +341,7 @@ class Calibration:
         `alone` takes only those where no other voter erred, so no other voter's error caused it.
         """
         erred = repeated = 0
-        for step in self.troubles:
+        for step in self.error_steps:
             if step.voters[voter].first_wrong and not (alone and sum(one.first_wrong for one in step.voters) > 1):
                 erred += 1
                 repeated += step.repeated

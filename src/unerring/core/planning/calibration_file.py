@@ -40,7 +40,7 @@ def calibration_json(calibration: Calibration) -> dict[str, Any]:
         "voters": [_voter_json(voter) for voter in calibration.voters],
         "troubles": [
             [step.step, step.right, step.rival, [[t.right, t.wrong, int(t.first_wrong), t.rival] for t in step.voters]]
-            for step in calibration.troubles
+            for step in calibration.error_steps
         ],
         **({} if calibration.spent is None else {"spent": asdict(calibration.spent)}),
         "figures": figures(calibration),
@@ -70,7 +70,7 @@ def calibration_from(data: object) -> Calibration:
         if data["bin_edges"] != list(LOGPROB_EDGES):
             raise ValueError("its votes are parted otherwise; calibrate again")
         voters = [_voter(one) for one in data["voters"]]
-        troubles = [_error_step(*one) for one in data["troubles"]]
+        error_steps = [_error_step(*one) for one in data["troubles"]]
         plain = {name: data[name] for name in _PLAIN_FIELDS}
         request = request_from(data.get("request")).to_json()
         calibration = Calibration(
@@ -78,7 +78,7 @@ def calibration_from(data: object) -> Calibration:
             request=request,
             flag_rules=_flag_rules(data["flag_rules"]),
             voters=voters,
-            troubles=troubles,
+            error_steps=error_steps,
             spent=_spent(data.get("spent")),
         )
         _check_plain(calibration)
@@ -168,13 +168,13 @@ def _check_counts(calibration: Calibration) -> None:
     steps = calibration.steps
     if not calibration.pairs_same <= calibration.pairs_wrong <= steps or calibration.samples < steps:
         raise ValueError("its counts of steps, samples and pairs contradict each other")
-    for step in calibration.troubles:
+    for step in calibration.error_steps:
         if len(step.voters) != len(calibration.voters):
             raise ValueError("a step does not have all voters")
         if any(one.rival > one.later_wrong or one.first_wrong > one.wrong for one in step.voters):
             raise ValueError(f"the counts of step {step.step} contradict each other")
     for number, voter in enumerate(calibration.voters):
-        errors = sum(step.voters[number].first_wrong for step in calibration.troubles)
+        errors = sum(step.voters[number].first_wrong for step in calibration.error_steps)
         if not (
             voter.same_wrong <= voter.collisions <= voter.wrong <= voter.votes <= voter.steps == steps
             and voter.flagged == sum(voter.flags.values()) <= steps

@@ -72,25 +72,25 @@ class VoterEstimate:
 def voter_estimate(calibration: Calibration, number: int) -> VoterEstimate:
     """The estimates for one voter."""
     voter, repeated = calibration.voters[number], calibration.repeated_share(number)
-    troubles = [step.voters[number] for step in calibration.troubles]
-    outvoted = [repeated * one.chance for one in troubles if wrong_choice_leads(one.later_right, one.rival)]
+    error_steps = [step.voters[number] for step in calibration.error_steps]
+    outvoted = [repeated * one.chance for one in error_steps if wrong_choice_leads(one.later_right, one.rival)]
     return VoterEstimate(
         name=voter.name,
         collisions=voter.collisions,
         expected_collisions=repeated * voter.votes * (voter.wrong / voter.votes) ** 2 if voter.votes else 0.0,
         same_wrong=voter.same_wrong,
         pathological=_pathological(outvoted, voter.votes, 0.5 * repeated),
-        **_summed_figures([voter], troubles),
+        **_summed_figures([voter], error_steps),
     )
 
 
 def ensemble_estimate(calibration: Calibration) -> VoterEstimate:
     """The estimates for all voters together, in turn."""
     voters, repeated = calibration.voters, alone_shares(calibration)
-    troubles = [one for step in calibration.troubles for one in step.voters]
+    error_steps = [one for step in calibration.error_steps for one in step.voters]
     outvoted = [
         noticed_probability(step, calibration, repeated)
-        for step in calibration.troubles
+        for step in calibration.error_steps
         if wrong_choice_leads(step.right, step.rival)
     ]
     first, second = (voter.wrong / max(1, voter.votes) for voter in (voters[0], voters[1 % len(voters)]))
@@ -100,7 +100,7 @@ def ensemble_estimate(calibration: Calibration) -> VoterEstimate:
         expected_collisions=calibration.steps * first * second,
         same_wrong=calibration.pairs_same,
         pathological=_pathological(outvoted, calibration.steps, _least_noticed(repeated)),
-        **_summed_figures(voters, troubles),
+        **_summed_figures(voters, error_steps),
     )
 
 
@@ -155,17 +155,17 @@ def binomial_tail(count: int, trials: int, chance: float) -> float:
     return beta_cdf(chance, count, trials - count + 1.0) if count <= trials else 0.0
 
 
-def repeat_probability(troubles: Iterable[VoterOnErrorStep]) -> float:
+def repeat_probability(error_steps: Iterable[VoterOnErrorStep]) -> float:
     """The probability that a voter that was wrong on a step is wrong there again; 1/2 where nothing was observed."""
-    again = [one.later_wrong / one.later for one in troubles if one.first_wrong and one.later]
+    again = [one.later_wrong / one.later for one in error_steps if one.first_wrong and one.later]
     return (sum(again) + 0.5) / (len(again) + 1.0)
 
 
-def _summed_figures(voters: Sequence[VoterCount], troubles: Sequence[VoterOnErrorStep]) -> dict[str, Any]:
+def _summed_figures(voters: Sequence[VoterCount], error_steps: Sequence[VoterOnErrorStep]) -> dict[str, Any]:
     """The figures that are sums over voters."""
     steps, votes = sum(voter.steps for voter in voters), sum(voter.votes for voter in voters)
     wrong = IntervalEstimate.of(sum(voter.wrong for voter in voters), votes)
-    repeat = repeat_probability(troubles)
+    repeat = repeat_probability(error_steps)
     return {
         "votes": votes,
         "p": wrong.rest,

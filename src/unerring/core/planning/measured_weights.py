@@ -39,7 +39,7 @@ def measured_bins(calibration: Calibration) -> tuple[LogprobBins, ...]:
     """The bins of each voter; one bin where the engine gives no log-probabilities."""
     parted = any(right + wrong for voter in calibration.voters for right, wrong in voter.bins[:-1])
     return tuple(
-        _bins_of(voter, [step.voters[number] for step in calibration.troubles], parted)
+        _bins_of(voter, [step.voters[number] for step in calibration.error_steps], parted)
         for number, voter in enumerate(calibration.voters)
     )
 
@@ -50,7 +50,7 @@ def weights_of(voters: Sequence[str], voter_bins: Sequence[LogprobBins]) -> Weig
     return Weights(edges, tuple(zip(voters, (one.weights for one in voter_bins), strict=True)))
 
 
-def _bins_of(voter: VoterCount, troubles: Sequence[VoterOnErrorStep], parted: bool) -> LogprobBins:
+def _bins_of(voter: VoterCount, error_steps: Sequence[VoterOnErrorStep], parted: bool) -> LogprobBins:
     counted = [(right, wrong) for right, wrong in voter.bins[:-1]] if parted else []
     bins = counted or [(voter.votes - voter.wrong, voter.wrong)]
     errors = _falling_errors([(wrong + 1.0, right + wrong + 2.0) for right, wrong in bins])
@@ -59,12 +59,12 @@ def _bins_of(voter: VoterCount, troubles: Sequence[VoterOnErrorStep], parted: bo
     return LogprobBins(
         right=tuple(right / rights for right, _ in bins),
         wrong=tuple(one / sum(expected) for one in expected),
-        weights=_weights(voter, [1.0 - one for one in errors], troubles),
+        weights=_weights(voter, [1.0 - one for one in errors], error_steps),
     )
 
 
-def _weights(voter: VoterCount, right: Sequence[float], troubles: Sequence[VoterOnErrorStep]) -> VoterWeights:
-    erred = [one for one in troubles if one.first_wrong and one.later]
+def _weights(voter: VoterCount, right: Sequence[float], error_steps: Sequence[VoterOnErrorStep]) -> VoterWeights:
+    erred = [one for one in error_steps if one.first_wrong and one.later]
     worst = max((one.chance for one in erred), default=1.0)
     if worst < 0.5 and len(erred) >= MIN_ERROR_STEPS:
         return voter_weights(right, worst)

@@ -4,7 +4,7 @@ from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.spend import dollars_text, in_dollars
 from unerring.core.journal.state import RunState
 from unerring.core.reporting.report import spend_of
-from unerring.core.reporting.summary import counted
+from unerring.core.reporting.summary import counted, duration
 from unerring.core.reporting.time_left import RateWindows
 
 
@@ -48,7 +48,7 @@ class RunProgress:
         stops = "; stops there" if self._most_steps is not None and end != self._length(state) else ""
         done = f" of {end:,} ({state.committed / end:.0%}{stops})" if end else ""
         left = self._seconds_left(state, now)
-        to_go = "" if left is None else f", {duration(left)} to go"
+        to_go = "" if left is None else f", {duration(round(left))} to go"
         votes = f"{self._votes / self.steps:.2f} votes a step, {state.flags.total():,} flagged"
         return [
             f"step {state.committed:,}{done}{self._pace(now)}{to_go}",
@@ -92,12 +92,3 @@ def _spent(state: RunState, forecast: bool) -> list[str]:
     if account.lost > account.given_up:
         text += f"; {account.lost - account.given_up:,} of unknown outcome"
     return [text]
-
-
-def duration(seconds: float) -> str:
-    """A duration in its two largest units."""
-    minutes, left = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {left} s" if minutes else f"{left} s"

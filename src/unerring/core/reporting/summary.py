@@ -6,6 +6,7 @@ from typing import Any
 
 from unerring.core.journal.digests import FUNCTION_PREFIX
 from unerring.core.journal.spend import dollars_text
+from unerring.core.numbers import MAX_SECONDS
 from unerring.core.short_text import shortened
 from unerring.core.voting.canonical import Json
 
@@ -142,6 +143,18 @@ def speed_up(speculation: Mapping[str, Any]) -> float | None:
 def counted(number: int, noun: str) -> str:
     """A number with its noun, in the plural unless it is one."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """A duration in its two largest units, without a second one that is 0; below a minute in three digits."""
+    if seconds > MAX_SECONDS:
+        return f"more than {MAX_SECONDS / 86400 / 365:.0f} years"
+    if seconds < 60.0:
+        return f"{seconds:.3g} s"
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    first, second = (f"{hours:,} h", f" {minutes} min") if hours else (f"{minutes} min", f" {left} s")
+    return first if second.startswith(" 0 ") else first + second
 
 
 def probability(p: float) -> str:

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from unerring.core.reporting.summary import duration
 from unerring.core.short_text import shortened
 from unerring.errors import Interrupted, ProviderBusy
-from unerring.runtime.calls.patience import length_of_time
 from unerring.runtime.config import RunConfig, StopRequest
 
 FIRST_INTERVAL_SECONDS = 15.0  # between the first two notices of an account; each later interval is twice as long
@@ -38,7 +38,7 @@ class FailureNotices:
         shown, now = self._shown.get(account), self._clock.time()
         if shown is None:
             self._shown[account] = _Shown(now + FIRST_INTERVAL_SECONDS)
-            self._show(f"{said}; trying again, for {length_of_time(self._total)} at most (`patience`)")
+            self._show(f"{said}; trying again, for {duration(self._total)} at most (`patience`)")
             return
         shown.count += 1
         if now >= shown.due:

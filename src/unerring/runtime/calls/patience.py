@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from random import Random
 
-from unerring.core.numbers import MAX_SECONDS, require_number
+from unerring.core.numbers import require_number
+from unerring.core.reporting.summary import duration
 from unerring.errors import ProviderBusy, ProviderGone
 
 
@@ -41,21 +42,11 @@ class Patience:
         """Raise `ProviderGone` where calls only failed for `failing` seconds, and the next wait is beyond `total`."""
         if failing + wait > self.total:
             read = f" ({failure.reading})" if failure.reading else ""
-            further = f"the next wait is {length_of_time(wait)}"
+            further = f"the next wait is {duration(wait)}"
             if failure.retry_after:
-                further = f"asks for {length_of_time(failure.retry_after)} more"
-            lasted = f" for {length_of_time(round(failing))} without a break" if failing >= 1.0 else ""
+                further = f"asks for {duration(failure.retry_after)} more"
+            lasted = f" for {duration(round(failing))} without a break" if failing >= 1.0 else ""
             raise ProviderGone(
                 f"the provider failed{lasted} and {further}{read}, beyond the run's patience of "
-                f"{length_of_time(self.total)}; last: {failure}"
+                f"{duration(self.total)}; last: {failure}"
             ) from failure
-
-
-def length_of_time(seconds: float) -> str:
-    """Seconds as text, in the largest unit of which there are at least two."""
-    if seconds > MAX_SECONDS:
-        return f"more than {MAX_SECONDS / 86400 / 365:.0f} years"
-    for unit, length in (("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:,.4g} {unit}"
-    return f"{seconds:.3g} s"

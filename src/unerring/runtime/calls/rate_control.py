@@ -93,12 +93,8 @@ class RateControl:
             width = self._search.answered(ticket.began, now, self.limit)
             if width is not None:
                 self.limit = min(self._most, max(1.0, width))
-        at_once, over_a_time = self._refused
-        if at_once or over_a_time:
-            self._refused = [
-                at_once - at_once / REFUSAL_MEMORY_CALLS,
-                over_a_time - over_a_time / REFUSAL_MEMORY_CALLS,
-            ]
+        if any(self._refused):
+            self._refused = [share - share / REFUSAL_MEMORY_CALLS for share in self._refused]
         if self.rate is not None:
             a_second, a_call = RATE_GAINS[_near(self.rate, self._wall_rate)]
             self.rate += min(a_second, a_call * self.rate)

@@ -6,7 +6,6 @@ that failed waits before its retry; where the provider is rate-limiting, all cal
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from random import Random
 from typing import Any, NamedTuple, Protocol
 
 from unerring.core.short_text import short
@@ -20,9 +19,7 @@ from unerring.runtime.calls.rate_limiter import NoRateLimiter, RateLimiter
 from unerring.runtime.calls.token_counts import with_possible_counts
 from unerring.runtime.config import RunConfig, StopRequest, unless_stopped
 from unerring.runtime.ensemble import as_failure, own_cancellation
-from unerring.runtime.protocols import Endpoint, Sampler
-
-_CHANCE = Random()  # spreads waits; decides nothing
+from unerring.runtime.protocols import BatchEndpoint, Endpoint, Sampler
 
 
 class CallRequest(NamedTuple):
@@ -88,7 +85,7 @@ class Caller:
             except ProviderBusy as failure:
                 since = since if failures else self._config.clock.time()
                 self._failures.failed(account, asked.sampler.name, failure)
-                wait = self._config.patience.wait(failures, failure.retry_after, _CHANCE)
+                wait = self._config.patience.wait(failures, failure.retry_after, self._config.chance)
                 shared = leave_limiter.done or limiter.leave(ticket, failure, wait)
                 self._config.patience.require_left(failure, self._config.clock.time() - since, wait)
                 failures += 1
@@ -140,10 +137,10 @@ class Caller:
         if entry is None:
             limiter: RateLimiter | NoRateLimiter = _UNLIMITED
             if isinstance(sampler, Endpoint):
-                first: int = getattr(sampler, "at_once", FIRST_WINDOW_CALLS)
+                first = sampler.batch_calls if isinstance(sampler, BatchEndpoint) else FIRST_WINDOW_CALLS
                 new = RateLimiter(self._config.clock, self._config.patience, max(self._most, first), first)
                 limiter = self._limiters.setdefault(sampler.account, new)
-            entry = self._limiter_by_sampler[id(sampler)] = limiter, deferred(sampler)
+            entry = self._limiter_by_sampler[id(sampler)] = limiter, isinstance(sampler, BatchEndpoint)
         return entry
 
 
@@ -188,8 +185,7 @@ async def receive(
         samples = require_samples(await (sampling if stops is None else unless_stopped(sampling, *stops)), asked)
         if not samples:
             raise ProviderBusy("the model returned no sample")
-        if not deferred(asked.sampler):  # batches bill some samples with earlier ones
-            samples = with_possible_counts(asked.sampler, asked.prompt, asked.settings, samples)
+        samples = with_possible_counts(asked.sampler, asked.prompt, asked.settings, samples)
     except Interrupted:
         accounting.cancelled()
         raise
@@ -262,11 +258,6 @@ def account_of(sampler: Sampler) -> str:
     """The account that a sampler's failures are counted by, or its name where it has none."""
     account: str = getattr(sampler, "account", sampler.name)
     return account
-
-
-def deferred(sampler: Sampler) -> bool:
-    """Whether a sampler answers many calls together, hours later (`at_once` of them), as batches do."""
-    return hasattr(sampler, "at_once")
 
 
 def require_samples(samples: Sequence[Sample], asked: CallRequest) -> list[Sample]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from unerring.core.user_code import OWN_ERRORS, raise_own, wrong_return
 from unerring.core.voting.sample import Finish, Sample, Settings, Usage, min_tokens
 from unerring.core.voting.sample_check import UnusableValue, checked_usage
-from unerring.runtime.protocols import Sampler
+from unerring.runtime.protocols import BatchEndpoint, Sampler
 
 
 def min_input_tokens(prompt: str, settings: Settings) -> int:
@@ -40,8 +40,8 @@ def worst_case(sampler: Sampler, prompt: str, settings: Settings, n: int) -> Usa
 def with_possible_counts(sampler: Sampler, prompt: str, settings: Settings, samples: list[Sample]) -> list[Sample]:
     """Replace impossible token counts by the worst case.
 
-    Samples stay as they are where the sampler does not say what a call costs at worst, and where the prompt was
-    refused without being read, which costs nothing.
+    Samples stay as they are where the sampler does not say what a call costs at worst; where the prompt was refused
+    without being read, which costs nothing; and where they come in batches, which bill some with earlier ones.
     """
     if not hasattr(sampler, "worst"):
         return samples
@@ -52,6 +52,8 @@ def with_possible_counts(sampler: Sampler, prompt: str, settings: Settings, samp
     if not lacking and not any(map(_is_short, samples)):
         return samples
     if all(sample.finish is Finish.REFUSED and not sample.text and sample.usage == Usage() for sample in samples):
+        return samples
+    if isinstance(sampler, BatchEndpoint):  # checked last, as that takes long
         return samples
     most = worst_case(sampler, prompt, settings, len(samples))
     assert most is not None

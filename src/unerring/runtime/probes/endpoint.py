@@ -10,12 +10,12 @@ from unerring.core.journal.spend import Charge
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import ProviderGone, VotesCopied
 from unerring.runtime.calls.ledger import CallTries, Ledger
-from unerring.runtime.calls.retry import Caller, CallRequest, deferred
+from unerring.runtime.calls.retry import Caller, CallRequest
 from unerring.runtime.probes.probe import EndpointNature, ProbeFinding
 from unerring.runtime.probes.random_letters import MAX_CALLS, MIN_CALLS, nonce_of, probe
 from unerring.runtime.probes.repeated_question import MAX_REPEAT_CALLS, probe_repeats
 from unerring.runtime.probes.shared_reply import MAX_SHARE_CALLS, probe_shared
-from unerring.runtime.protocols import Endpoint, Sampler
+from unerring.runtime.protocols import BatchEndpoint, Endpoint, Sampler
 from unerring.runtime.refusals import refused_by_itself
 
 log = logging.getLogger("unerring")
@@ -83,4 +83,4 @@ class ProbeSender:
 
 def can_be_probed(sampler: Sampler) -> bool:
     """Whether a sampler is an endpoint that answers at once, unlike a batch: it may have a cache in between."""
-    return isinstance(sampler, Endpoint) and not deferred(sampler)
+    return isinstance(sampler, Endpoint) and not isinstance(sampler, BatchEndpoint)

@@ -117,7 +117,7 @@ class QuestionProbe(Probe):
         return replace(so_far, nature=nature, sentence=f"{so_far.sentence}. {sentence}", received=received)
 
 
-async def at_once(*calls: Awaitable[T]) -> list[T]:
+async def in_parallel(*calls: Awaitable[T]) -> list[T]:
     """Make calls at once and return what each brings; raises the first failure, once all have ended."""
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     for outcome in outcomes:

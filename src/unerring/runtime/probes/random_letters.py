@@ -10,9 +10,14 @@ draw at all, which is as bad. Usually three calls show it:
 
 All have the same prompt and ask for as many samples, since caches recognize calls by these. Where the first brought
 one sample only, the others ask for one, and a fourth is sent, for copies of these. The prompt has a number that is new
-in each session, so that no earlier reply is in a cache. Where an answer came twice, two more calls have to confirm it,
-since a reply may be delivered twice by accident. One of them has another number in its prompt: a model for one purpose
-may honestly give the same answer to everything.
+in each session, so that no earlier reply is in a cache.
+
+Where an answer came twice, further calls have to confirm it, since a reply may be delivered twice by accident:
+
+- Usually two, one of which has another number in its prompt: a model for one purpose may honestly give the same answer
+  to everything.
+- Two with the same prompt, in flight at once, where only such calls had an answer in common.
+- One with the same prompt after four calls, as there are at most five.
 
 Only letters that look random prove anything. A model that says `7` to every prompt is not accused: it is probed with
 the run's own first question (`unerring.runtime.probes.repeated_question`, `unerring.runtime.probes.shared_reply`), and
@@ -33,7 +38,7 @@ from unerring.runtime.probes.probe import (
     Probe,
     ProbeFinding,
     SendCall,
-    at_once,
+    in_parallel,
     same_id,
 )
 
@@ -58,19 +63,19 @@ async def probe(send: SendCall, nonce: str, settings: Settings) -> ProbeFinding:
     `send` sends one call, and two at once. Its failures are raised, except that of a request that the provider calls
     invalid: that is a finding. Answers have at most MAX_PROBE_TOKENS, whatever the run's own limit.
     """
-    cache_probe = _CacheProbe(send, nonce, settings)
+    letters_probe = _LettersProbe(send, nonce, settings)
     try:
-        return await _probed(cache_probe)
+        return await _probed(letters_probe)
     except (ProviderDown, ProviderGone) as error:
         if not _invalid(error):
             raise
-        return cache_probe.finding(
+        return letters_probe.finding(
             EndpointNature.UNSURE,
             f"the endpoint refuses the request of the probe, so that it cannot be probed: {error}",
         )
 
 
-async def _probed(probe: "_CacheProbe") -> ProbeFinding:
+async def _probed(probe: "_LettersProbe") -> ProbeFinding:
     try:
         await probe.ask(0)
     except (ProviderDown, ProviderGone) as error:
@@ -85,12 +90,12 @@ async def _probed(probe: "_CacheProbe") -> ProbeFinding:
     first = probe.repeats()
     if not first:
         return probe.finding(EndpointNature.INDEPENDENT, "the endpoint draws a new answer each time" + probe.remarks())
-    shared = all(repeat.at_once for repeat in first)
+    shared = all(repeat.same_round for repeat in first)
     await probe.ask(*(0, 0 if shared else 1)[: MAX_CALLS - probe.sent])
     return _confirmed(probe, first, probe.repeats()[len(first) :])
 
 
-def _confirmed(probe: "_CacheProbe", first: "list[_RepeatedAnswer]", again: "list[_RepeatedAnswer]") -> ProbeFinding:
+def _confirmed(probe: "_LettersProbe", first: "list[_RepeatedAnswer]", again: "list[_RepeatedAnswer]") -> ProbeFinding:
     """The finding after an answer came twice and two more calls were sent to confirm it."""
 
     def both(holds: Callable[[_RepeatedAnswer], bool]) -> bool:
@@ -121,7 +126,7 @@ def _confirmed(probe: "_CacheProbe", first: "list[_RepeatedAnswer]", again: "lis
         return probe.finding(
             EndpointNature.REPEATING, f"{sentence} over again, also to another request: it does not draw them"
         )
-    if all(repeat.at_once for repeat in (*first, *again)):
+    if all(repeat.same_round for repeat in (*first, *again)):
         return probe.finding(
             EndpointNature.SHARED, f"{sentence} whenever two calls were under way at once: they share a reply"
         )
@@ -147,18 +152,21 @@ class _ProbeReply:
 
 @dataclass(frozen=True, slots=True)
 class _RepeatedAnswer:
-    """An answer of one call that another one had given to the same prompt."""
+    """An answer of one call that another one had given to the same prompt.
+
+    same_round: whether both calls were in flight at once.
+    """
 
     earlier: Sample
     later: Sample
-    at_once: bool
+    same_round: bool
 
     @property
     def same_id_again(self) -> bool:
         return same_id(self.earlier, self.later)
 
 
-class _CacheProbe(Probe):
+class _LettersProbe(Probe):
     """The calls of the probe, and what they show."""
 
     def __init__(self, send: SendCall, nonce: str, settings: Settings) -> None:
@@ -171,7 +179,7 @@ class _CacheProbe(Probe):
     async def ask(self, *prompts: int) -> None:
         """Make calls at once, each with one of the two prompts; raises the first failure, once all have ended."""
         self.rounds += 1
-        self.calls += await at_once(*(self._one(self.prompts[prompt]) for prompt in prompts))
+        self.calls += await in_parallel(*(self._one(self.prompts[prompt]) for prompt in prompts))
 
     async def _one(self, prompt: str) -> _ProbeReply:
         n, made_in = self.n, self.rounds

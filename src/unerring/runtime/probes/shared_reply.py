@@ -30,7 +30,7 @@ from dataclasses import dataclass
 
 from unerring.core.request import nonce_line
 from unerring.core.voting.sample import Sample, Settings
-from unerring.runtime.probes.probe import EndpointNature, ProbeFinding, QuestionProbe, SendCall, at_once
+from unerring.runtime.probes.probe import EndpointNature, ProbeFinding, QuestionProbe, SendCall, in_parallel
 from unerring.runtime.protocols import Clock
 
 WAIT_SHARES = 0.3, 0.4, 0.5, 0.6, 0.7  # of the usual latency, after which the same is sent again; one for each round
@@ -102,7 +102,7 @@ class _ShareProbe(QuestionProbe):
         None where it was not sent while the first was in flight: waiting for the journal's disk may delay either.
         """
         line, other = (nonce_line(f"{self.nonce}:{which}:{self.sent}") for which in ("shared", "apart"))
-        first, again, new = await at_once(self._ask(line), self._ask(line, wait), self._ask(other, wait))
+        first, again, new = await in_parallel(self._ask(line), self._ask(line, wait), self._ask(other, wait))
         same = again.sample.text == first.sample.text
         for one in (first, again, new):  # all of their prompts but the last line was read before
             self.keep(one.prompt, True, [one.sample])

@@ -1,7 +1,6 @@
 """Sources of guesses besides the votes: the chain's own `guess`, or a drafting model."""
 
 from collections.abc import Callable
-from random import Random
 from typing import Protocol, TypeAlias
 
 from unerring.core.journal.entries import DRAFT_SLOT, Drafted
@@ -61,7 +60,7 @@ class DraftGuesses:
         self._patience = config.patience
         self._failures = 0
         self._not_before = 0.0
-        self._chance = Random()  # spreads waits; decides nothing
+        self._chance = config.chance
 
     async def guess(self, question: Question) -> str | None:
         if self._clock.time() < self._not_before:
