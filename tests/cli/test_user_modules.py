@@ -40,6 +40,15 @@ NAMED = {  # slips in a name: exit code 2
     ("no_such_module:L",): "No module named 'no_such_module'",
     ("hanoi", "--disks", "8"): "a parameter of the process is given with --set disks=8. See: unerring run --help",
     ("hanoi", "--disks=8"): "a parameter of the process is given with --set disks=8.",
+    ("hanoi", "disks=8"): "disks=8 must be given as an option: --set disks=8. See: unerring run --help",
+    ("disks=8", "hanoi"): "disks=8 must be given as an option: --set disks=8.",
+    (
+        "hanoi",
+        "disks=8",
+        "vote_cap=90",
+    ): "disks=8 vote_cap=90 must be given as an option: --set disks=8 --vote-cap 90.",
+    ("hanoi", "json=yes"): "json=yes must be given as an option: --set json=yes.",
+    ("hanoi", "again"): "Got unexpected extra argument (again)",
     ("hanoi", "--budget-us", "8"): "No such option '--budget-us'; did you mean --budget-usd?",
 }
 

@@ -3,6 +3,7 @@
 A new option of a command needs a group in `OPTION_GROUPS`.
 """
 
+import shlex
 from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from typing import Any, TypeAlias
@@ -59,6 +60,29 @@ class Command(click.Command):
     def __init__(self, *args: Any, refused_options: Mapping[str, str] | None = None, **named: Any) -> None:
         super().__init__(*args, **named)
         self.refused_options = refused_options or {}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments. A word too many such as `disks=4` is refused with the option that it is meant as."""
+        if not ctx.resilient_parsing:
+            given, extra, _ = self.make_parser(ctx).parse_args(list(args))
+            named = [value for value in given.values() if isinstance(value, str) and value in args] if extra else []
+            meant = {word: option for word in [*named, *extra] if (option := self._option_for(word)) is not None}
+            if meant:
+                ctx.fail(f"{' '.join(meant)} must be given as an option: {' '.join(meant.values())}.")
+        return super().parse_args(ctx, args)
+
+    def _option_for(self, word: str) -> str | None:
+        """The option that a word such as `disks=4` is meant as; None where it is none."""
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            return None
+        options = {
+            name for one in self.params if isinstance(one, click.Option) and not one.is_flag for name in one.opts
+        }
+        own = f"--{name.replace('_', '-')}"
+        if own in options:
+            return shlex.join([own, value])
+        return f"--set {shlex.quote(word)}" if "--set" in options else None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Advice about a changed process becomes a command here, while the options are known."""
