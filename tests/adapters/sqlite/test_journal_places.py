@@ -9,10 +9,11 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from journal_files import assert_damaged, cli, copied, entries_of, exported, start, written
+from journal_files import assert_damaged, cli, copied, entries_of, exported, killed, start, written
 
 import unerring
 from unerring.adapters.sqlite.head import head_path
+from unerring.adapters.sqlite.reader import opening_entry
 from unerring.adapters.sqlite.schema import connect
 from unerring.adapters.sqlite.writer import SqliteJournal
 from unerring.core.journal.entries import Entry
@@ -218,3 +219,17 @@ def test_a_copy_of_all_its_files_is_a_journal(unfinished: Path, whole: Path, tmp
     copy = copied(unfinished, tmp_path / "whole copy.db")
     unerring.resume(copy)
     assert exported(copy) == exported(whole)
+
+
+@pytest.mark.parametrize("in_log", [True, False])
+def test_looking_at_the_first_entry_makes_no_file(path: Path, entries: list[Entry], in_log: bool):
+    """Also beside a journal that was copied with its log but without the log's index, which SQLite would make."""
+    if in_log:
+        killed(path, entries[:1])
+    else:
+        written(path, entries[:40], group=7).close()
+        Path(f"{path}-wal").touch()
+    files = sorted(one.name for one in path.parent.iterdir())
+    assert f"{path.name}-shm" not in files
+    assert opening_entry(path) == entries[0]
+    assert sorted(one.name for one in path.parent.iterdir()) == files

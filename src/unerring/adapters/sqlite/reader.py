@@ -1,13 +1,15 @@
 """Read a journal, also while it is written: each entry is checked by the hash chain, the end by the head file."""
 
 import shlex
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from unerring.adapters.sqlite.head import HighWaterMark, head_path, read_mark, seal_of
-from unerring.adapters.sqlite.schema import APPLICATION_ID, log_path
+from unerring.adapters.sqlite.schema import APPLICATION_ID, index_path, log_path
 from unerring.core.journal.codec import GENESIS_HASH, decode, next_hash
 from unerring.core.journal.entries import JOURNAL_VERSION, Entry, Opened
 from unerring.errors import InputError, JournalBusy, JournalDamaged, JournalTooNew, NotAJournal, UnerringError
@@ -41,12 +43,36 @@ def require_empty(path: Path) -> None:
 
 
 def opening_entry(path: Path) -> Opened | None:
-    """The first entry of the run in a journal; None where there is no file, or no run in it yet."""
+    """The first entry of the run in a journal; None where there is no file, or no run in it yet.
+
+    No file is made beside the journal.
+    """
     if not path.exists():
         return None
     require_journal(path)
-    first = next(JournalReader(path, first_only=True).entries(), None)
+    first = None
+    if not _lacks_index(path):
+        first = next(JournalReader(path, first_only=True).entries(), None)
+    else:
+        with suppress(JournalDamaged):
+            first = next(JournalReader(path, first_only=True).entries(), None)
+        first = first or _first_in_log(path)
     return first if isinstance(first, Opened) else None
+
+
+def _lacks_index(path: Path) -> bool:
+    """Whether a journal has a log without its index, which SQLite would make to read it."""
+    return log_path(path).exists() and not index_path(path).exists()
+
+
+def _first_in_log(path: Path) -> Entry | None:
+    """The first entry of a small journal whose entries are all in its log: SQLite makes the index beside a copy."""
+    with suppress(JournalDamaged, OSError), TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy.db"
+        for source, target in ((path, copy), (log_path(path), log_path(copy))):
+            shutil.copyfile(source, target)
+        return next(JournalReader(copy, check_head=False).entries(), None)
+    return next(JournalReader(path).entries(), None)  # which says what is wrong
 
 
 def without_entries(path: Path) -> str:
@@ -76,7 +102,10 @@ class JournalReader:
     """
 
     def __init__(self, path: Path, check_head: bool = True, first_only: bool = False) -> None:
-        """With `first_only` its first entry is read, which never changes, and no file is made beside the journal."""
+        """With `first_only` its first entry is read, and no file is made beside the journal.
+
+        That entry never changes. Where it is in a log without an index, it is not read.
+        """
         if check_head:
             require_journal(path)
         self.path = path
@@ -135,7 +164,8 @@ class JournalReader:
         # is read without a lock and without a log, so from read-only media too.
         sealed = mark is not None and bool(mark.seal)
         unwritten = self._first_only or not head_path(self.path).exists()
-        immutable = sealed or (unwritten and not log_path(self.path).exists())
+        unread = not log_path(self.path).exists() or (self._first_only and _lacks_index(self.path))
+        immutable = sealed or (unwritten and unread)
         options = "mode=ro&immutable=1" if immutable else "mode=ro"
         # A reader may be read on, or closed by the garbage collector, in another thread than the one that began.
         return sqlite3.connect(f"{self.path.absolute().as_uri()}?{options}", uri=True, check_same_thread=False)

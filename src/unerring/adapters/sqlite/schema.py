@@ -27,6 +27,11 @@ def log_path(journal: Path) -> Path:
     return Path(f"{journal.resolve()}-wal")
 
 
+def index_path(journal: Path) -> Path:
+    """The index of a journal's log, which SQLite makes next to it where there is none."""
+    return Path(f"{journal.resolve()}-shm")
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """A connection that writes to a journal's file, which must exist: SQLite must not make an empty one."""
     database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
