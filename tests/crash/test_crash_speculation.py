@@ -119,8 +119,8 @@ def end_again_and_again(folder: Path, number: signal.Signals, times: int, *more:
 @pytest.mark.parametrize(
     ("number", "times"),
     [
-        (signal.SIGKILL, 6),
-        (signal.SIGINT, 3),
+        (signal.SIGKILL, 2),
+        (signal.SIGINT, 1),
         pytest.param(signal.SIGTERM, 12, marks=pytest.mark.slow),
         pytest.param(signal.SIGKILL, 60, marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, 40, marks=pytest.mark.slow),
@@ -137,7 +137,7 @@ def test_a_speculated_run_ended_at_random_moments_ends_as_the_plain_one(tmp_path
     log.info("%s: %d runs, wasted %s", number.name, len(journals), [one["wasted"] for one in speculation])
 
 
-@pytest.mark.parametrize("times", [3, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [1, pytest.param(12, marks=pytest.mark.slow)])
 def test_a_paid_speculated_run_that_was_killed_accounts_for_every_call(tmp_path, truth, times):
     """Killed a few times, a paid run has each sample settled in its journal, or counts it as of unknown outcome."""
     for journal in end_again_and_again(tmp_path, signal.SIGKILL, times, "--paid"):

@@ -13,7 +13,7 @@ PROBLEM = "4604812 * 420981"
 MODEL = "noise/p=0.97,v=0.95,c=0"
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_kills_change_nothing_in_a_tree(tmp_path: Path, kills: int):
     """With SIGKILL at random moments, tree and votes are the same, and no sample is asked for twice."""
     chain, chance = KeptSolve(PROBLEM), Random(kills)

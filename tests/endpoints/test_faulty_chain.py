@@ -34,10 +34,10 @@ def solved(disks: int, journal: Path, script=None, keep=None, **given):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """11 disks, 2,047 steps, once without a fault and once with a fifth of the requests failing."""
+    """9 disks, 511 steps, once without a fault and once with a fifth of the requests failing."""
     folder = tmp_path_factory.mktemp("faulty")
-    clean = solved(11, folder / "clean.db")
-    faulty = solved(11, folder / "faulty.db", mixed(0.2, seed=1, awaited=[600]), keep=10**6)
+    clean = solved(9, folder / "clean.db")
+    faulty = solved(9, folder / "faulty.db", mixed(0.2, seed=1, awaited=[600]), keep=10**6)
     return folder, clean, faulty
 
 
@@ -45,7 +45,7 @@ def runs(tmp_path_factory):
 def test_it_decides_as_without_faults(runs):
     """Decisions are identical to those without faults, and right."""
     folder, (clean, _, _), (faulty, totals, _) = runs
-    assert clean.steps == faulty.steps == 2047
+    assert clean.steps == faulty.steps == 511
     assert decisions(folder / "clean.db") == decisions(folder / "faulty.db")
     assert unerring.verify(folder / "faulty.db").problem is None
     assert set(totals.faults) == {fault.name for fault in (*AWAITED, *QUICK)}

@@ -229,7 +229,7 @@ def test_python_ends_promptly_with_an_open_sampler(ending: str) -> None:
 
 def test_a_sample_depends_on_seed_step_and_slot_only() -> None:
     """The same seed, step and slot give the same sample: alone or among many, in one call or in several."""
-    steps = some_steps(8)
+    steps = some_steps(3)
 
     async def together(sampler: EmbeddedSampler) -> list[list[Sample]]:
         calls = (sampler.sample(prompt(step), at(step, 3.0), 6) for step in steps)
@@ -250,7 +250,7 @@ def test_another_seed_gives_other_samples() -> None:
 
     def texts(run: int, own: int) -> list[str]:
         async def work(sampler: EmbeddedSampler) -> list[str]:
-            calls = (sampler.sample(prompt(step), at(step, 3.0, seed=run), 3) for step in some_steps(8))
+            calls = (sampler.sample(prompt(step), at(step, 3.0, seed=run), 3) for step in some_steps(2))
             return [sample.text for samples in await asyncio.gather(*calls) for sample in samples]
 
         return using(work, seed=own)
