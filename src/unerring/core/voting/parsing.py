@@ -52,7 +52,12 @@ def lenient_json(text: str) -> Json:
 
     Any other words before, between or after raise `RedFlag`, with a message that says where they are.
     """
-    return json_answer(_unfenced(_after_thoughts(text.strip())))
+    return json_answer(without_wrapping(text))
+
+
+def without_wrapping(text: str) -> str:
+    """The answer in one Markdown fence, or after one leading `<think>` block; raises `RedFlag` for words around it."""
+    return _unfenced(_after_thoughts(text.strip()))
 
 
 def _after_thoughts(text: str) -> str:
