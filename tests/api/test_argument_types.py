@@ -1,15 +1,18 @@
 """Arguments of a wrong type are an `InputError` that names the argument and shows how it is written."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
 import unerring
 from doubling import Doubling
-from unerring import Budget, Guards, Hanoi, InputError, Options, Target
+from unerring import Budget, Guards, Hanoi, InputError, Options, Policy, Target
 from unerring.api import calibration as measuring
 from unerring.api import running as api
 from unerring.api.calibration import PilotOptions
+from unerring.api.calibration_files import shipped_calibration
+from unerring.api.journals import export as exporting
 from unerring.api.journals import fork as forking
 
 CHAIN = Doubling(2)
@@ -52,6 +55,26 @@ WRONG = {
         Hanoi(disks=2), unerring.testing.NoisySampler, k=2
     ),
 }
+PATH = "must be the path of a file, a str or a Path; got"
+READING = (unerring.steps, unerring.report, unerring.verify, unerring.review, unerring.rejudge, unerring.resume)
+WRONG |= {f"journal {PATH} {number}": partial(one, number) for number, one in enumerate(READING)}
+WRONG |= {
+    f"journal {PATH} None": lambda: unerring.steps(None),
+    f"journal {PATH} b'run.db'": lambda: unerring.report(b"run.db"),
+    f"path {PATH} None": lambda: unerring.open(None),
+    f"out {PATH} None": lambda: unerring.fork("r.db", 1, None),
+    f"each of calibrations {PATH} None": lambda: unerring.plan([None], 100),
+    "calibrations is a list": lambda: unerring.plan(5, 100),
+    "the target is a probability": lambda: unerring.plan([measured()], 100, None),
+    "the concurrency is a number of samples": lambda: unerring.plan([measured()], 100, concurrency="4"),
+    "out must be an object with write()": lambda: exporting.export("r.db", None),
+    "rule must be a voting rule, such as unerring.AheadBy(3); got 4": lambda: Policy(rule=4),
+    "flags must be made as unerring.FlagRules(...); got None": lambda: Policy(flags=None),
+}
+
+
+def measured():
+    return shipped_calibration("embedded")
 
 
 def test_a_wrong_type_is_refused_in_the_words_of_python():

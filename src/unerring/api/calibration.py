@@ -121,7 +121,7 @@ async def _calibrate(  # noqa: PLR0913, PLR0917  (those of `calibrate`, and the 
     stop: StopRequest,
 ) -> Calibration:
     require_made("options", options, PilotOptions)
-    require_path("out", out)
+    require_path("out", out, optional=True)
     require_chain_and_model(given, named)
     require_whole("samples", samples)
     require_whole("seed", seed, -MAX_SEED, MAX_SEED)

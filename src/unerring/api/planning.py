@@ -55,8 +55,11 @@ def plan(
 
     Raises `InputError` (`unerring.errors.NoKCanHelp`), with the reason, where no model can reach the target.
     """
-    if isinstance(calibrations, Calibration | str | Path) or not calibrations:
+    if isinstance(calibrations, str) or not isinstance(calibrations, Sequence) or not calibrations:
         raise InputError("calibrations is a list of one or more of them, or of their files")
+    for one in calibrations:
+        if not isinstance(one, Calibration):
+            require_path("each of calibrations", one)
     read = [one if isinstance(one, Calibration) else read_calibration(one) for one in calibrations]
     own = price_table(prices)
     models = [(one, price_of(one.model, own)) for one in map(measured_assumptions, read)]
@@ -99,7 +102,7 @@ class Target:
         if self.rule not in PLANNED_RULES:
             raise InputError(f"rule must be one of {', '.join(PLANNED_RULES)}; got {self.rule!r:.40}")
         if not isinstance(self.calibration, Calibration):
-            require_path("calibration", self.calibration)
+            require_path("calibration", self.calibration, optional=True)
 
 
 def planned_policy(

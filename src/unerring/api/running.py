@@ -86,6 +86,7 @@ def resume(
     `ChainChanged` where the process's code has changed.
     """
     refuse_in_import()
+    require_path("journal", journal)
     with _stops_name_journal(journal), _with_progress(options) as shown:
         return run_stoppable(lambda stop: resume_run(Path(journal), chain, model, shown, stop), options.grace)
 
@@ -95,6 +96,7 @@ async def aresume(
 ) -> Result:
     """Continue a run as `resume` does, on the running event loop."""
     refuse_in_import()
+    require_path("journal", journal)
     with _stops_name_journal(journal), _with_progress(options, default=False) as shown:
         return await resume_run(Path(journal), chain, model, shown, StopRequest())
 
@@ -111,7 +113,7 @@ def _with_progress(options: Options, default: bool | None = None) -> Iterator[Op
 @contextmanager
 def _stops_name_journal(journal: str | Path | None) -> Iterator[None]:
     """Set `journal` on a `Stopped` that leaves this block."""
-    require_path("journal", journal)
+    require_path("journal", journal, optional=True)
     try:
         yield
     except Stopped as stop:

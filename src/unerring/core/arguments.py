@@ -19,9 +19,9 @@ def require_flag(name: str, value: Any, optional: bool = False) -> None:
         raise _refused(name, "True or False", value)
 
 
-def require_path(name: str, value: Any) -> None:
-    """Raise `InputError` unless the value is the path of a file, or None."""
-    if value is not None and not _is_path(value):
+def require_path(name: str, value: Any, optional: bool = False) -> None:
+    """Raise `InputError` unless the value is the path of a file."""
+    if not _is_path(value) and not (optional and value is None):
         raise _refused(name, "the path of a file, a str or a Path", value)
 
 

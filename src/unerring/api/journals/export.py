@@ -11,6 +11,7 @@ from unerring.adapters.output_file import OutputFile
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.tables.jsonl import json_line
 from unerring.api.journals.history import History
+from unerring.core.arguments import require_methods
 from unerring.core.journal.entries import Reply
 from unerring.core.journal.review_entries import Ruled
 from unerring.core.reporting.summary import printable
@@ -45,6 +46,8 @@ def export(
     """
     if what not in {"steps", "votes"} or form not in {"jsonl", "csv"}:
         raise InputError(f"export writes steps or votes, as jsonl or csv; got {what!r:.40} as {form!r:.40}")
+    if not isinstance(out, str | Path):
+        require_methods("out", out, ("write",))
     history = History(journal)
     if what == "steps":  # a table has the same columns in all its rows
         records = step_records(history, marked=form == "csv" and _has_decisions_by_people(journal))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from unerring.adapters.sqlite.reader import JournalReader, require_empty, without_entries
+from unerring.core.arguments import require_path
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Entry, Opened
 from unerring.core.journal.state import RunState
@@ -38,6 +39,7 @@ class History:
     """
 
     def __init__(self, path: str | Path) -> None:
+        require_path("journal", path)
         self._reader = JournalReader(Path(path))
         self.path = Path(path)
         self.state = RunState()

@@ -14,6 +14,7 @@ from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.writer import reopened
 from unerring.api.journals.compared_run import ComparedRun, parameter_changes
 from unerring.api.journals.replayer import ReplayedRun
+from unerring.core.arguments import require_path
 from unerring.core.chain import Chain
 from unerring.core.checked_chain import GivenChain
 from unerring.core.journal.decided_step import DecidedStep
@@ -141,6 +142,7 @@ def rejudge(
     Raises `ChainChanged` where more than the reading of answers has changed: steps lead to other states, or the
     process has other parameters. Raises `JournalBusy` where a runner has the journal, except with `dry_run`.
     """
+    require_path("journal", journal)
     path = Path(journal)
     if dry_run:
         run = RejudgedRun(path, JournalReader(path).entries(), chain, trust)

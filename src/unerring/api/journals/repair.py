@@ -6,6 +6,7 @@ from pathlib import Path
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.repair import readable_copy, replace_journal
 from unerring.api.journals.history import History
+from unerring.core.arguments import require_path
 from unerring.core.journal.entries import Entry
 from unerring.core.journal.state import RunState
 from unerring.core.voting.step import MisplacedEntry
@@ -17,6 +18,7 @@ def repair(journal: str | Path) -> tuple[int, Path]:
 
     Returns how many were kept and the new name of the damaged file. Raises `InputError` where nothing is damaged.
     """
+    require_path("journal", journal)
     path = Path(journal)
     with suppress(JournalDamaged):
         for _ in History(path).steps():

@@ -24,6 +24,7 @@ from unerring.api.journals.undecided import (
     why_nothing_is_undecided,
 )
 from unerring.api.models import sampler_for
+from unerring.core.arguments import require_path
 from unerring.core.chain import Chain
 from unerring.core.journal.entries import Allowed, Entry
 from unerring.core.journal.review_entries import Redrawn, Ruled
@@ -80,6 +81,7 @@ def review(journal: str | Path, chain: Chain | str | None = None, trust: bool = 
     The chain is made again from the journal; pass a chain, or its name, where that cannot be. Code that a journal of
     another person names is imported only with `trust`. Raises like `unerring.report`.
     """
+    require_path("journal", journal)
     path = Path(journal)
     run = UndecidedRun(path, JournalReader(path).entries(), chain, trust)
     parked = undecided_step_of(run)
@@ -122,6 +124,7 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     """
     if (choose is not None) + (answer is not ...) + (resample or model is not None) != 1:
         raise InputError("give one of: a candidate to choose, an answer, or resample (with or without another model)")
+    require_path("journal", journal)
     path, now = Path(journal), clock.time()
     with reopened(path) as (writer, entries):
         run = UndecidedRun(path, entries, chain, trust)

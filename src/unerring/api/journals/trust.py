@@ -10,6 +10,7 @@ from pathlib import Path
 from unerring.adapters.known_journals import StateUnusable, is_known, remember
 from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.providers import in_this_process
+from unerring.core.arguments import require_flag
 from unerring.core.journal.entries import Opened
 from unerring.processes import SHIPPED
 from unerring.runtime.ensemble import RESERVE, SEPARATOR
@@ -19,6 +20,7 @@ log = logging.getLogger("unerring")
 
 def permission_for(path: Path, opened: Opened, trust: bool = False, model: str | None = None) -> Permission:
     """What may be done for a journal's process and model; with `model`, for a model that it names later."""
+    require_flag("trust", trust)
     if trust or is_known(opened, model):
         return GIVEN
     return Permission(journal=str(path))

@@ -52,8 +52,10 @@ class PlanRequest:
     def __post_init__(self) -> None:
         if self.rule not in PLANNED_RULES:
             raise InputError(f"the rule is one of {', '.join(PLANNED_RULES)}; it cannot be {self.rule!r}")
-        if self.concurrency is not None and self.concurrency < 1:
-            raise InputError(f"the concurrency is a number of samples, at least 1; it cannot be {self.concurrency}")
+        if self.concurrency is not None and (type(self.concurrency) is not int or self.concurrency < 1):
+            raise InputError(
+                f"the concurrency is a number of samples, at least 1; it cannot be {self.concurrency!r:.40}"
+            )
 
 
 def chosen_races(assumed: Assumptions, job: PlannedJob, rule: str) -> ExpectedRaces:

@@ -56,8 +56,8 @@ class PlannedJob:
             )
         if self.m > self.steps:
             raise InputError(f"m cannot be more than the {self.steps:,} steps of the whole chain")
-        if not 0.0 < self.target < 1.0:
-            raise InputError(f"the target is a probability strictly between 0 and 1; it cannot be {self.target:g}")
+        if type(self.target) not in {int, float} or not 0.0 < self.target < 1.0:
+            raise InputError(f"the target is a probability strictly between 0 and 1; it cannot be {self.target!r:.40}")
 
     @property
     def subtasks(self) -> float:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from unerring.core.arguments import require_made
 from unerring.core.numbers import MAX_TEMPERATURE, require_number, require_whole
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.race import AheadBy, LogOdds, Rule, rule_named
@@ -40,6 +41,9 @@ class Policy:
     min_replies: int = 1
 
     def __post_init__(self) -> None:
+        if isinstance(self.rule, type) or not hasattr(self.rule, "lacking"):
+            raise InputError(f"rule must be a voting rule, such as unerring.AheadBy(3); got {self.rule!r:.40}")
+        require_made("flags", self.flags, FlagRules)
         require_whole("vote_cap", self.vote_cap)
         require_whole("flag_cap", self.flag_cap)
         for name in ("first_temperature", "later_temperature"):
