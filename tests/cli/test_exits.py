@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 from command_runs import LEDGER, NOISE, SCRIPT, process, ran
+
+from unerring.cli.main import commands
 
 UNDECIDED = ("--model", "noise/p=0.6", "--k", "25")
 RUN = ("run", "ledger:Ledger", "--journal", "run.db")
@@ -193,8 +196,8 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_a_shell_completes_commands_processes_and_models(tmp_path):
-    """In a real bash, completion offers commands, options, and the processes and models that ship."""
+def test_a_shell_completes_commands_and_models(tmp_path):
+    """In a real bash, completion offers the commands, and the models that ship."""
     environment = {"PATH": f"{Path(SCRIPT).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
 
     def completed(words):
@@ -204,7 +207,16 @@ def test_a_shell_completes_commands_processes_and_models(tmp_path):
         return done.stdout.split()
 
     assert completed("unerring re") == ["rejudge", "report", "resume", "review"]
-    assert {"hanoi", "multiply", "sort"} <= set(completed("unerring run ''"))
-    assert "--budget-usd" in completed("unerring run hanoi --bud")
     assert {"embedded", "embedded/a", "embedded/digits"} <= set(completed("unerring run hanoi --model emb"))
-    assert completed("unerring run hanoi --speculate le") == ["leader"]
+
+
+def test_processes_options_and_their_values_are_completed():
+    """What a shell asks for, asked in this process: processes, options and the values of an option."""
+
+    def completed(given, begun):
+        asked = ShellComplete(commands, {}, "unerring", "_UNERRING_COMPLETE").get_completions(given, begun)
+        return [one.value for one in asked]
+
+    assert {"hanoi", "multiply", "sort"} <= set(completed(["run"], ""))
+    assert "--budget-usd" in completed(["run", "hanoi"], "--bud")
+    assert completed(["run", "hanoi", "--speculate"], "le") == ["leader"]

@@ -33,7 +33,7 @@ from unerring.core.voting.sample import Usage
 from unerring.errors import FailureKind
 
 UNSENT = FailureKind.UNSENT
-LAW = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LAW = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @LAW
@@ -280,7 +280,7 @@ def test_a_call_costs_its_worst_until_it_is_known_what_it_took(run):
         assert once.money is None or once.money <= kept.money <= most * once.money
 
 
-@settings(LAW, max_examples=25)
+@settings(LAW, max_examples=15)
 @given(runs())
 def test_a_report_can_be_made_at_any_moment(run):
     """The report of any prefix is JSON data whose sums agree with the state."""

@@ -33,8 +33,8 @@ from unerring.runtime.runner import run_chain
 from unerring.testing import MemoryJournal, NoisySampler
 from virtual_time import LoopClock, Slow, virtually
 
-LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-LONG = settings(LAW, max_examples=25)
+LAW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LONG = settings(LAW, max_examples=15)
 
 
 class Moody(Slow):

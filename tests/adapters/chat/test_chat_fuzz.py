@@ -230,11 +230,11 @@ def fuzz(count, seed):
     return seen
 
 
-def test_ten_thousand_mutated_replies():
+def test_three_thousand_mutated_replies():
     """Each becomes samples or a failure, without an exception and in time, and every kind of result occurs."""
-    seen = fuzz(10_000, seed=1)
+    seen = fuzz(3_000, seed=1)
     assert set(seen) == {"samples", *(kind.name for kind in PASSING | LASTING)}
-    assert seen["samples"] > 1000
+    assert seen["samples"] > 300
 
 
 @pytest.mark.slow

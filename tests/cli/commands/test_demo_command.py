@@ -27,7 +27,7 @@ def test_the_pages_that_use_the_embedded_model_say_how_to_install_it():
 
 def test_the_demonstration_ends_in_a_verified_run(cli, tmp_path, monkeypatch):
     """`unerring demo` needs only the package, and ends with a run verified by the rules of the game."""
-    monkeypatch.setattr(demo, "LARGE_PUZZLE_STEPS", 30)  # steps for which unaided chains are followed
+    monkeypatch.setattr(demo, "LARGE_PUZZLE_STEPS", 8)  # steps for which unaided chains are followed
     done = cli("demo", "--disks", "3")
     assert done.code == 0, done.err
     assert "7 steps right, zero errors" in done.out

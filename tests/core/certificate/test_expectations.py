@@ -65,7 +65,7 @@ anything = objects(st.text(max_size=4)).map(lambda made: [made, list(made.values
 forged = st.dictionaries(names, anything.flatmap(st.sampled_from), max_size=8) | objects(st.text(max_size=4))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(forged)
 def test_no_plan_makes_a_journal_unreadable(plan):
     """With anything in place of a plan, the run folds and its report is JSON with finite numbers."""

@@ -45,7 +45,7 @@ def calibrations(draw):
     return calibration
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(calibrations())
 def test_a_calibration_survives_being_written(calibration):
     """The calibration read back from the JSON text equals the written one in every count."""
@@ -53,7 +53,7 @@ def test_a_calibration_survives_being_written(calibration):
     assert calibration_from(strict_json(text)) == calibration
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(calibrations(), st.integers(0, 2))
 def test_the_calibration_of_one_voter_survives_being_written(calibration, number):
     """The same holds for the part of one voter that `only` returns."""
