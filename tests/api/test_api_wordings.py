@@ -239,7 +239,7 @@ def test_an_impossible_reserve_is_refused(tmp_path, model, escalate, message):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("rounds", [0, -1, 1.5, None, "2"])
+@pytest.mark.parametrize("rounds", [0, -1, 1.5, "2"])
 def test_an_impossible_number_of_rounds_is_refused(rounds):
     """Rounds are whole numbers from 1."""
     with pytest.raises(InputError, match="escalate_after must be a whole number, at least 1; got"):

@@ -22,6 +22,7 @@ from unerring.runtime.ensemble import require_weighed, reserves_of, samplers_of
 from unerring.runtime.probes.endpoint import can_be_probed
 from unerring.runtime.protocols import Sampler
 
+ESCALATE_AFTER_ROUNDS = 3
 ENDPOINT_MIN_REPLIES = 2  # an endpoint may send a reply again in place of another one
 
 
@@ -90,12 +91,21 @@ def _given_or_planned(
 
 def policy_for_models(policy: Policy, sampler: Sampler, options: Options) -> Policy:
     """The policy with what these models need: the rounds before they escalate, and the least number of replies."""
-    if reserves := reserves_of(sampler):
-        policy = replace(policy, escalate_after=options.escalate_after)
-        require_weighed(policy.rule, reserves)
+    reserves = reserves_of(sampler)
+    policy = with_escalation(policy, bool(reserves), options.escalate_after)
+    require_weighed(policy.rule, reserves)
     if options.min_replies is None and any(can_be_probed(one) for one in samplers_of(sampler)):
         return replace(policy, min_replies=max(policy.min_replies, ENDPOINT_MIN_REPLIES))
     return with_min_replies(policy, options.min_replies)
+
+
+def with_escalation(policy: Policy, escalates: bool, rounds: int | None) -> Policy:
+    """The policy with the rounds before a step escalates; raises `InputError` for rounds without a model for it."""
+    if escalates:
+        return replace(policy, escalate_after=rounds or policy.escalate_after or ESCALATE_AFTER_ROUNDS)
+    if rounds is not None:
+        raise InputError("`escalate_after` says when a step goes to another model: name that with `escalate`")
+    return policy
 
 
 def with_min_replies(policy: Policy, min_replies: int | None) -> Policy:

@@ -17,7 +17,7 @@ from unerring.api.budget import allowance
 from unerring.api.chains import process_name
 from unerring.api.journals.trust import given_permission, note_begun
 from unerring.api.models import Model
-from unerring.api.options import ESCALATE_AFTER_ROUNDS, Options
+from unerring.api.options import Options
 from unerring.api.planning import Target
 from unerring.api.result import Result
 from unerring.core.checked_chain import CheckedChain
@@ -87,7 +87,7 @@ def _for_resuming(options: Options) -> Options:
         policy=None,
         target=Target(),
         escalate=None,
-        escalate_after=ESCALATE_AFTER_ROUNDS,
+        escalate_after=None,
         vote_cap=None,
         flag_cap=None,
         min_replies=None,

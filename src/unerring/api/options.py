@@ -16,8 +16,6 @@ from unerring.runtime.config import Guards, SystemClock
 from unerring.runtime.protocols import Clock, Observer
 from unerring.runtime.signals import GRACE_SECONDS
 
-ESCALATE_AFTER_ROUNDS = 3
-
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
@@ -76,7 +74,8 @@ class Options(CallOptions):
     min_replies: the least number of replies that the votes for a winner come from. None means 2 in new runs where the
         model is an endpoint, whose replies may be copies, else 1. Can only be raised on resuming.
     escalate: another model, which answers steps that are hard to decide.
-    escalate_after: rounds of voting after which an open step goes to `escalate`.
+    escalate_after: rounds of voting after which an open step goes to `escalate`; by default 3, in a fork those of its
+        run.
     speculate: how choices are guessed, so that steps can be asked ahead of decisions. `"off"` asks one step after the
         other, `"leader"` follows the votes so far, `"guess"` asks the chain's own `guess(state)`; a model drafts
         guesses. `"auto"` takes the model's own drafting model or the chain's guess, where there is one, else the
@@ -106,7 +105,7 @@ class Options(CallOptions):
     flag_cap: int | None = None
     min_replies: int | None = None
     escalate: Model | None = None
-    escalate_after: int = ESCALATE_AFTER_ROUNDS
+    escalate_after: int | None = None
     speculate: Model = "auto"
     waste: float = 0.05
     trust: bool = False
@@ -120,7 +119,8 @@ class Options(CallOptions):
         for name in ("max_steps", "vote_cap", "flag_cap", "min_replies"):
             if getattr(self, name) is not None:
                 require_whole(name, getattr(self, name), most=MAX_TOTAL if name == "max_steps" else MAX_COUNT)
-        require_whole("escalate_after", self.escalate_after)
+        if self.escalate_after is not None:
+            require_whole("escalate_after", self.escalate_after)
         require_share("waste", self.waste, below_one=True)
         require_made("target", self.target, Target)
         require_methods("observer", self.observer, ("decided",), optional=True)

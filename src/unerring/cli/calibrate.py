@@ -130,7 +130,12 @@ def _plan_advice(calibration: Calibration, steps: int, out: Path) -> str:
 @option("--input-tokens", type=Number(), metavar="N", help="Tokens read for a sample.")
 @option("--output-tokens", type=Number(), metavar="N", help="Tokens written for a sample.")
 @option("--latency", type=Number(), metavar="SECONDS", help="Time for a sample.")
-@option("--price-in", type=Number(), metavar="DOLLARS", help="Price of a million tokens read, for all models here.")
+@option(
+    "--price-in",
+    type=Number(),
+    metavar="DOLLARS",
+    help="Price of a million tokens read, for all models here; --prices is not used then.",
+)
 @option("--price-out", type=Number(), metavar="DOLLARS", help="Price of a million tokens written.")
 @option(
     "--prices",

@@ -243,9 +243,7 @@ escalation_options = options(
     option(
         "--escalate-after",
         type=COUNT,
-        default=3,
-        show_default=True,
-        help="With --escalate: after how many rounds of samples a step goes to that model.",
+        help="With --escalate: after how many rounds of samples a step goes to that model; by default 3.",
     ),
 )
 

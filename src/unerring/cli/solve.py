@@ -159,15 +159,15 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if (problem is None) is (given is None):
         raise InputError("give either one PROBLEM, or a file of them with --input")
     if problem is not None:
+        if out is not None or limit is not None:
+            raise InputError("--out and --limit are for many problems, from a file: give them with --input")
         path, chain = journal or fresh("solve"), chain_of(problem)
         progress = Progress(quiet=ending.as_json, journal="" if journal else str(path))
-        lines = TREE_LINES if tree is None and ending.verbose else tree
-        return _solve_one(lambda progress: run(problem, path, progress), chain, path, progress, lines or 0, ending)
-    if out is None or journal is not None:
+        return _solve_one(lambda progress: run(problem, path, progress), chain, path, progress, tree, ending)
+    if given is None or out is None or journal is not None:
         raise InputError("--input needs --out, the file for answers, and takes no --journal: each problem has its own")
-    if ending.require is not None:
-        raise InputError("--require is for one problem; with --input give it to unerring report, for each journal")
-    assert given is not None
+    if tree is not None or ending.verbose or ending.require is not None:
+        raise InputError("--tree, -v and --require are for one problem; for each of several: unerring report JOURNAL")
     inputs = {"--input": given, "--prices": asked["prices"], "--calibration": target.calibration}
     require_own_place("--out", out, ((name, path) for name, path in inputs.items() if isinstance(path, str | Path)))
     batch = ProblemFile(given, out, limit, asked["budget"], run, chain_of, list(models) or "embedded")
@@ -178,12 +178,13 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 
 
 def _solve_one(
-    start: Starting, chain: Solve | Sort, path: Path, progress: Progress, tree_lines: int, ending: Ending
+    start: Starting, chain: Solve | Sort, path: Path, progress: Progress, tree: int | None, ending: Ending
 ) -> int:
     """Solve one problem and print its tree, summary and report; returns the exit code."""
     result = watched(start, path, progress)
-    if isinstance(chain, Solve) and not ending.as_json and tree_lines:
-        click.echo(tree_text(*decided_tree(path, chain), tree_lines) + "\n")
+    lines = TREE_LINES if tree is None and ending.verbose else tree
+    if isinstance(chain, Solve) and not ending.as_json and lines:
+        click.echo(tree_text(*decided_tree(path, chain), lines) + "\n")
     return show_result(result, path, ending)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from unerring.adapters.providers import SamplerContext
 from unerring.adapters.sqlite.new_file import write_journal
 from unerring.adapters.sqlite.reader import JournalReader
-from unerring.api._policy import policy_for_models, run_policy, with_min_replies
+from unerring.api._policy import policy_for_models, run_policy, with_escalation, with_min_replies
 from unerring.api.budget import Budget, allowance
 from unerring.api.journals.replayer import ReplayedRun
 from unerring.api.journals.trust import note_begun, permission_for
@@ -205,6 +205,8 @@ def _opening(
                 policy = policy_for_models(policy, sampler, options)
                 require_weighed(policy.rule, samplers_of(sampler))
             paying = _paying(state, sampler, options)
+    if model is None and options.escalate is None and options.escalate_after is not None:
+        policy = with_escalation(policy, RESERVE in name, options.escalate_after)
     policy = with_min_replies(policy, options.min_replies)
     opened = Opened(
         process=before.process,
