@@ -185,16 +185,19 @@ def page(record: dict[str, Any]) -> str:
         ("wrong steps", "**0**" if record["verified"]["problem"] is None else record["verified"]["problem"]),
         ("wall time", f"{pace['wall_seconds'] / 60:.1f} minutes in {pace['sessions']} sessions"),
         ("killed (SIGKILL) after step", ", ".join(f"{step:,}" for step in pace["killed_at"])),
-        ("resumed within", ", ".join(f"{took:.1f} s" for took in pace["resumed_in_seconds"])),
+        ("from restart to next decided step", ", ".join(f"{took:.1f} s" for took in pace["resumed_in_seconds"])),
         ("samples", f"{samples['received']:,}: {samples['voted']:,} votes, {samples['flagged']:,} red-flagged"),
         ("red flags", ", ".join(f"{cause}: {count:,}" for cause, count in report["flags"].items())),
         ("votes a step", f"{report['votes_per_step']:.4f}"),
         ("steps with a dissenting vote", f"{report['disagreements']:,}"),
         ("steps whose first two votes both lost", f"{report['collisions']:,}"),
-        ("asked ahead", f"{ahead['steps_ahead']:,} steps, in runs of {ahead['mean_run']:,.0f} on average"),
-        ("samples for nothing, after wrong guesses", f"{ahead['wasted']:,} ({ahead['waste']:.3%})"),
+        ("steps asked ahead", f"{ahead['steps_ahead']:,}, in runs of {ahead['mean_run']:,.0f} on average"),
+        ("samples wasted by wrong guesses", f"{ahead['wasted']:,} ({ahead['waste']:.3%})"),
         ("samples a second, longest session", f"{pace['steady_votes_per_second']:,.0f}"),
-        ("the bare engine's answers a second, before and after", f"{raw:,.0f}; ratio {record['of_raw']:.2f}"),
+        (
+            "answers a second of the model alone, before and after",
+            f"{raw:,.0f}; ratio {record['of_raw']:.2f}",
+        ),
         ("journal", f"{journal['bytes'] / MEGABYTE:,.0f} MB, {journal['bytes_per_vote']:.1f} bytes a sample"),
         ("memory", f"{pace['rss_peak_mb']:.0f} MB at most; {pace['rss_growth_mb']:+.1f} MB {_between(pace)}"),
         ("verified offline in", f"{record['verified']['seconds']:.0f} s"),
@@ -205,12 +208,12 @@ def page(record: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in computer["software"].items())
     return f"""# The record: 1,048,575 dependent steps, zero errors
 
-Towers of Hanoi with 20 disks, by the language models that ship in the package. Each step is decided by voting, from
-the answers of three small models; each next question follows from the step before. Nothing known is used to decide, to
-guess or to stop: choices come from votes, and the guesses that let steps be asked ahead from a drafting model that
-never votes.
+The language models that ship in the package solved Towers of Hanoi with 20 disks. Each step was decided by a vote
+among the answers of three small models, and each question follows from the step before. The known solution was never
+used: votes decided every step, and a drafting model that never votes made the guesses from which later steps were
+asked ahead.
 
-To repeat it (about {pace["wall_seconds"] / 60:.0f} minutes on such a machine; Ctrl-C and the same command continue):
+To repeat it (about {pace["wall_seconds"] / 60:.0f} minutes on such a machine; it continues where Ctrl-C stopped it):
 
 ```
 make million
@@ -240,16 +243,16 @@ The hardest steps: {_hardest(report)}
 |---|---|---|
 {_voters(report)}
 
-## The same models without each other's votes
+## Each model without the votes of the others
 
 {_alone(record["alone"])}
 
-## What is here
+## Files
 
-- [record.json](record.json): every figure above and more, as it was measured.
+- [record.json](record.json): all measured figures, those above and more.
 - [moves.txt.xz](moves.txt.xz): all moves, one a line (disk, from, to). `python benchmarks/record.py --replay
   docs/record/moves.txt.xz` replays them by the rules of the game.
-- [verify.txt](verify.txt): what `unerring verify` says of the journal.
+- [verify.txt](verify.txt): the output of `unerring verify` on the journal.
 
 Written by `python benchmarks/record.py` from the run's journal.
 """
@@ -272,14 +275,14 @@ def _hardest(report: dict[str, Any]) -> str:
 
 
 def _stops(pace: dict[str, Any]) -> str:
-    """Why the run stopped on its way, where it did so by itself."""
+    """Why the run stopped by itself, where it did."""
     if not pace["stops"]:
         return ""
     return (
-        f"\nOn its way the run stopped by itself: {'; '.join(pace['stops'])}. There one member is always wrong, one "
+        f"\nThe run stopped by itself: {'; '.join(pace['stops'])}. On this step one member is always wrong, one is "
         "always right, and one nearly always gives malformed answers, so that its few votes decide. The run was "
-        "resumed with a higher cap (`unerring resume million/journal.db --vote-cap 300`), since then the embedded "
-        "model's own.\n"
+        "resumed with a higher cap (`unerring resume million/journal.db --vote-cap 300`), which has been the default "
+        "of the embedded model since.\n"
     )
 
 
@@ -297,9 +300,9 @@ def _foretold(report: dict[str, Any]) -> str:
     planned = margin_plan(assumed, job).rule
     assert isinstance(planned, AheadBy)
     pilot = f"the pilot of {calibration.samples:,} samples that ships with the model"
-    return f"""How probable was it? By {pilot}, k = {rule.k} decides
-all {job.steps:,} steps correctly with a probability of {chance:.2f}, if wrong votes agree with each other. For 95 %,
-`unerring plan --model embedded --steps {job.steps}` takes k = {planned.k}."""
+    return f"""How probable was this result? According to {pilot}, k = {rule.k} decides
+all {job.steps:,} steps correctly with a probability of {chance:.2f}, if all wrong votes on a step agree. For 95 %,
+`unerring plan --model embedded --steps {job.steps}` plans k = {planned.k}."""
 
 
 def _voters(report: dict[str, Any]) -> str:
@@ -317,7 +320,7 @@ def _alone(alone: dict[str, Any]) -> str:
         single = ", ".join(first_wrong(step).removeprefix("wrong at ") for step in steps)
         greedy, votes = first_wrong(alone["greedy"][name]), first_wrong(alone["votes"][name])
         lines.append(f"| {name} | wrong at {single} | {greedy} | {votes} |")
-    lines.append(f"| embedded/draft, which only guesses | | {first_wrong(alone['drafter'])} | |")
+    lines.append(f"| embedded/draft, which only drafts guesses | | {first_wrong(alone['drafter'])} | |")
     return "\n".join(lines)
 
 
