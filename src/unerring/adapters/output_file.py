@@ -88,20 +88,20 @@ def require_writable(path: str | Path, what: str = "") -> None:
         pass
 
 
-def require_own_place(option: str, out: str | Path, inputs: Iterable[tuple[str, str | Path | None]]) -> None:
+def require_own_file(option: str, out: str | Path, inputs: Iterable[tuple[str, str | Path | None]]) -> None:
     """Raise `InputError` where the output would replace an input, a journal, or something that is not a file.
 
     `inputs` are the options that name files to read, with those files; links to them count as well.
     """
-    place = Path(out)
-    if place.exists() and not place.is_file():  # a device may never end
+    own = Path(out)
+    if own.exists() and not own.is_file():  # a device may never end
         raise InputError(f"cannot write {option} {out}: it is not a file")
     for name, path in inputs:
-        if path is not None and _same(place, Path(path)):
+        if path is not None and _same(own, Path(path)):
             raise InputError(f"{option} {out} is also the file of {name}, which would be lost; give it another name")
     try:
-        if place.is_file():
-            with place.open("rb") as file:
+        if own.is_file():
+            with own.open("rb") as file:
                 if file.read(len(_DATABASE)) == _DATABASE:
                     raise InputError(f"{option} {out} is a database, perhaps a journal; give it another name")
     except OSError as error:

@@ -27,7 +27,7 @@ from unerring.runtime.protocols import Sampler
 
 ENTRY_POINT_GROUP = "unerring.samplers"
 
-_IN_MODULE = re.compile(r"(?P<place>[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)(?:,(?P<parameters>.*))?", re.DOTALL)
+_IN_MODULE = re.compile(r"(?P<object_name>[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)(?:,(?P<parameters>.*))?", re.DOTALL)
 _NEXT = re.compile(r",(?=[A-Za-z_]\w*=)")  # a comma within a value does not end it
 _TYPES: dict[str, type] = {"name": str, "paid": bool, "compact": bool}
 
@@ -41,7 +41,7 @@ def user_sampler(spec: str) -> Sampler | None:
     if provider in PROVIDERS:
         return None
     if match := _IN_MODULE.fullmatch(spec):
-        return _in_module(match["place"], match["parameters"] or "", spec)
+        return _in_module(match["object_name"], match["parameters"] or "", spec)
     registered = _registered().get(provider, ())
     if not registered:
         return None
@@ -111,28 +111,29 @@ def _loaded(point: EntryPoint) -> Callable[[str], Any]:
     return make  # type: ignore[no-any-return]
 
 
-def _in_module(place: str, parameters: str, spec: str) -> Sampler:
-    target = import_object(place)
+def _in_module(object_name: str, parameters: str, spec: str) -> Sampler:
+    target = import_object(object_name)
     if isinstance(target, type):
         if "__call__" in vars(target) and not hasattr(target, "sample"):
             raise InputError(
-                f"{place} is a class whose objects are called: make one in its module, such as "
-                f"model = {target.__name__}(), and name that: {place.partition(':')[0]}:model"
+                f"{object_name} is a class whose objects are called: make one in its module, such as "
+                f"model = {target.__name__}(), and name that: {object_name.partition(':')[0]}:model"
             )
         if not callable(getattr(target, "sample", None)):
             raise InputError(
-                f"{place} is no sampler: it has no method sample (see unerring.runtime.protocols.Sampler)"
+                f"{object_name} is no sampler: it has no method sample (see unerring.runtime.protocols.Sampler)"
             )
         made = object_of_class(target, _parameters(parameters), spec)
-        return _named(_checked(made, spec), spec, place)
+        return _named(_checked(made, spec), spec, object_name)
     if parameters:
-        raise InputError(f"{place} is not a class: it takes no parameters")
+        raise InputError(f"{object_name} is not a class: it takes no parameters")
     if callable(getattr(target, "sample", None)):
-        return _named(_checked(target, spec), spec, place)
+        return _named(_checked(target, spec), spec, object_name)
     if _takes_prompts(target):
-        return _named(FunctionSampler(target), spec, place)
+        return _named(FunctionSampler(target), spec, object_name)
     raise InputError(
-        f"{place} is no model: one is a class or an object with sample, or a function (prompt) or (prompt, settings)"
+        f"{object_name} is no model: one is a class or an object with sample, or a function (prompt) or "
+        "(prompt, settings)"
     )
 
 

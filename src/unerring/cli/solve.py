@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from unerring import api
-from unerring.adapters.output_file import require_own_place
+from unerring.adapters.output_file import require_own_file
 from unerring.adapters.sqlite.reader import entry_count, opening_entry
 from unerring.adapters.tables.jsonl import json_line
 from unerring.api.planning import Target
@@ -169,7 +169,7 @@ def solve(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     if tree is not None or ending.verbose or ending.require is not None:
         raise InputError("--tree, -v and --require are for one problem; for each of several: unerring report JOURNAL")
     inputs = {"--input": given, "--prices": asked["prices"], "--calibration": target.calibration}
-    require_own_place("--out", out, ((name, path) for name, path in inputs.items() if isinstance(path, str | Path)))
+    require_own_file("--out", out, ((name, path) for name, path in inputs.items() if isinstance(path, str | Path)))
     batch = ProblemFile(given, out, limit, asked["budget"], run, chain_of, list(models) or "embedded")
     code = batch.solve()
     if ending.as_json:

@@ -50,7 +50,7 @@ def pilot_policy(policy: Policy, temperature: float) -> Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class PilotPlace:
+class StepToSample:
     """A step to sample, and the state that it is asked from."""
 
     step: int
@@ -103,15 +103,15 @@ class Pilot:
     async def _enter(self, on_step: Callable[[Calibration], None]) -> None:
         """Sample random steps, several at once."""
         open_steps: deque[asyncio.Task[PilotStep]] = deque()
-        places, turn = self._places(), _Turn()
+        steps_to_sample, turn = self._steps_to_sample(), _Turn()
         try:
             while True:
                 while len(open_steps) * self._voters < self._calibration.at_once and self._may_begin(len(open_steps)):
-                    place = next(places, None)
-                    if place is None:
+                    asked = next(steps_to_sample, None)
+                    if asked is None:
                         break
                     turn = _Turn(turn)
-                    open_steps.append(asyncio.ensure_future(self._draw_step(place, turn)))
+                    open_steps.append(asyncio.ensure_future(self._draw_step(asked, turn)))
                 if not open_steps:
                     return
                 self._count(await open_steps[0])
@@ -155,7 +155,7 @@ class Pilot:
                 "give each model once"
             )
 
-    def _places(self) -> Iterator[PilotPlace]:
+    def _steps_to_sample(self) -> Iterator[StepToSample]:
         """Random steps, none twice; in a resumed pilot those that follow."""
         length = self._chain.length()
         assert length is not None
@@ -166,7 +166,7 @@ class Pilot:
                 continue
             known.add(step)
             if len(known) > self._calibration.steps:
-                yield PilotPlace(step, self._chain.state_at(step))
+                yield StepToSample(step, self._chain.state_at(step))
             else:
                 self._ledger.state.forget(step)
 
@@ -175,7 +175,7 @@ class Pilot:
         calibration = self._calibration
         state = self._chain.start() if calibration.steps == 0 else calibration.at
         while self._may_begin(0) and self._chain.subtask(state, calibration.steps) is not None:
-            drawn = await self._draw_step(PilotPlace(calibration.steps, state))
+            drawn = await self._draw_step(StepToSample(calibration.steps, state))
             if self._truth is None and all(one.choice is None for one in drawn.samples):
                 raise StepUndecided(
                     f"step {drawn.step} has no vote after {len(drawn.samples):,} samples, all of them flagged: the "
@@ -186,21 +186,21 @@ class Pilot:
             self._count(drawn)
             on_step(calibration)
 
-    async def _draw_step(self, place: PilotPlace, turn: "_Turn | None" = None) -> PilotStep:
+    async def _draw_step(self, asked: StepToSample, turn: "_Turn | None" = None) -> PilotStep:
         """Draw all samples of one step; whether it needs second samples is decided when its turn comes."""
         turn = turn or _Turn()
         try:
-            return await self._drawn(place, turn)
+            return await self._drawn(asked, turn)
         finally:
             turn.end()
 
-    async def _drawn(self, place: PilotPlace, turn: "_Turn") -> PilotStep:
-        at = self._chain.digest(place.state, place.step, "advance" if self._calibration.walked else "state_at")
-        question = question_of(self._chain, self._ledger.state, place.step, place.state, at)
+    async def _drawn(self, asked: StepToSample, turn: "_Turn") -> PilotStep:
+        at = self._chain.digest(asked.state, asked.step, "advance" if self._calibration.walked else "state_at")
+        question = question_of(self._chain, self._ledger.state, asked.step, asked.state, at)
         if question is None:
-            raise InputError(f"the process ends before step {place.step}, but its length() is larger")
+            raise InputError(f"the process ends before step {asked.step}, but its length() is larger")
         samples = _StepSamples(self, question, self._voters)
-        truth = None if self._truth is None else self._truth(place.state, place.step, question.subtask.nullable)
+        truth = None if self._truth is None else self._truth(asked.state, asked.step, question.subtask.nullable)
         await samples.first_votes()
         if truth is None:
             truth = await samples.wide_winner()
@@ -211,7 +211,7 @@ class Pilot:
             turn.end()
         if second_samples:
             await samples.rounds(REPEAT_VOTES)
-        return PilotStep(place.step, tuple(samples.samples()), truth)
+        return PilotStep(asked.step, tuple(samples.samples()), truth)
 
     async def draw(self, question: Question, slot: int, n: int) -> list[PilotSample]:
         """Draw samples `slot` to `slot + n - 1` of a step, retried after passing failures."""

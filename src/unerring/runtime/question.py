@@ -57,10 +57,10 @@ class Question:
             self._digest = question_digest(self.subtask, self.request)
         return self._digest
 
-    def text_entry(self, compact: bool, place: str | None) -> QuestionText:
-        """The entry that keeps the text of the question, compact or not; `place` is as in `Intent.at`."""
+    def text_entry(self, compact: bool, at: str | None) -> QuestionText:
+        """The entry that keeps the text of the question, compact or not; `at` is as in `Intent.at`."""
         wordings, before = self.subtask.wordings(compact), self.subtask.messages_before(compact)
-        return QuestionText(self.step.step, wordings, place, before)
+        return QuestionText(self.step.step, wordings, at, before)
 
     def require_same(self) -> None:
         """Raise `ChainChanged` where the question changed, or the stored samples are parsed differently now."""

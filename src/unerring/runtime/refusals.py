@@ -40,12 +40,12 @@ class Refusals:
             steps.add(step)
 
     def flagged_or_raise(
-        self, gone: ProviderGone, question: Question, place: str | None, sampler: Sampler, count: int
+        self, gone: ProviderGone, question: Question, at: str | None, sampler: Sampler, count: int
     ) -> list[Sample]:
         """Return `count` flagged samples where the provider refused the question and other models are still to answer.
 
         Raises `StepRefused` where no other model is left, with that in the journal, and the failure itself where it
-        would meet other questions too. `place` is as in `Intent.at`.
+        would meet other questions too. `at` is as in `Intent.at`.
         """
         step = question.step
         refusal = self._of_one_question(gone, sampler, step.step)
@@ -56,8 +56,8 @@ class Refusals:
             return [Sample("", finish=Finish.REFUSED, voter=sampler.name, reason=said)] * count
         if step.step >= self._ledger.state.committed and step.refused != said:
             if step.wordings is None:
-                self._ledger.record(question.text_entry(sampler.compact, place))
-            self._ledger.record(Refused(step.step, said, place))
+                self._ledger.record(question.text_entry(sampler.compact, at))
+            self._ledger.record(Refused(step.step, said, at))
         raise StepRefused(f"step {step.step} was refused by the provider: {said}", step.step) from gone
 
     def _of_one_question(self, gone: ProviderGone, sampler: Sampler, step: int) -> ProviderDown | None:

@@ -85,9 +85,9 @@ class Sampling:
         """Prepare one call for several samples, which records those that it receives."""
         state = self._ledger.state
         at_frontier = question.step.step == state.committed and question.at == state.last_digest
-        place = None if at_frontier else question.at
+        at = None if at_frontier else question.at
         assignment = self._assign(question, slots[0])
-        call = _Call(question, place, assignment, slots, halts, self._token(question, slots[0]))
+        call = _Call(question, at, assignment, slots, halts, self._token(question, slots[0]))
         return SampleCall(slots, self._call(call), self._runs_to_end(assignment.sampler))
 
     def _runs_to_end(self, sampler: Sampler) -> bool:
@@ -145,7 +145,7 @@ class Sampling:
             raise
         except ProviderGone as gone:
             samples = self._refusals.flagged_or_raise(
-                gone, call.question, call.place, call.assignment.sampler, len(call.slots)
+                gone, call.question, call.at, call.assignment.sampler, len(call.slots)
             )
         else:
             self._refusals.answered(call.assignment.sampler, call.question.step.step)
@@ -166,7 +166,7 @@ class Sampling:
                 failure = failure or error
         for together in self._one_reply(replies):
             asked = call.question.digest if call.question.step.question is None else None
-            self._ledger.record(Replies(tuple(together), call.place, asked))
+            self._ledger.record(Replies(tuple(together), call.at, asked))
         self._keep_text(call)
         if failure is not None:
             raise failure
@@ -186,7 +186,7 @@ class Sampling:
         if step.wordings is not None or step.step < self._ledger.state.committed:
             return
         if step.reviewed or len(step.choices) > 1 or any(reply.flag is not None for reply in step.replies.values()):
-            self._ledger.record(call.question.text_entry(call.assignment.sampler.compact, call.place))
+            self._ledger.record(call.question.text_entry(call.assignment.sampler.compact, call.at))
 
     def _require_few_copies(self) -> None:
         """Raise `VotesCopied` where more samples are copies of earlier ones than the run allows."""
@@ -225,7 +225,7 @@ class Sampling:
         assert opened is not None
         assignment, step = call.assignment, call.question.step.step
         tries = CallTries(
-            self._ledger, (step, call.slots[0], len(call.slots)), call.place, self._config.stop, *call.halts
+            self._ledger, (step, call.slots[0], len(call.slots)), call.at, self._config.stop, *call.halts
         )
         prompt = self._ledger.state.request.with_nonce(call.prompt, opened.time, call.question.at, settings)
         if call.token is not None:
@@ -366,7 +366,7 @@ class _SampleAssignment(NamedTuple):
 class _Call(NamedTuple):
     """One call of a question.
 
-    place: as in `Intent.at`.
+    at: as in `Intent.at`.
     assignment: who draws, and how.
     slots: the numbers of its samples, without a gap.
     halts: requests after which it is not retried.
@@ -374,7 +374,7 @@ class _Call(NamedTuple):
     """
 
     question: Question
-    place: str | None
+    at: str | None
     assignment: _SampleAssignment
     slots: list[int]
     halts: tuple[StopRequest, ...]

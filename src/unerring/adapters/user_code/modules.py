@@ -16,12 +16,12 @@ from unerring.core.voting.canonical import Json
 from unerring.errors import InputError, UnerringError, UserCodeFailed
 
 
-def import_object(place: str) -> Any:
+def import_object(object_name: str) -> Any:
     """Import `package.module:name`, also from the current directory; raises `InputError` with one line."""
-    module_name, _, attribute = place.partition(":")
+    module_name, _, attribute = object_name.partition(":")
     if module_name.endswith(".py"):
         named = module_name.removesuffix(".py").lstrip("./").replace("/", ".")
-        raise InputError(f"{place} names a file: leave out .py: {named}:{attribute}")
+        raise InputError(f"{object_name} names a file: leave out .py: {named}:{attribute}")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -32,7 +32,7 @@ def import_object(place: str) -> Any:
     except RunInImport:
         raise
     except (Exception, SystemExit) as error:
-        raise _import_failed(error, place) from error
+        raise _import_failed(error, object_name) from error
     return target
 
 
@@ -88,11 +88,11 @@ def importing(module: str) -> Iterator[None]:
         _IMPORTS.remove(begun)
 
 
-def _import_failed(error: BaseException, place: str) -> InputError:
+def _import_failed(error: BaseException, object_name: str) -> InputError:
     """The error of an import: the user's own code failed, or the name does not exist."""
     if own_frames(error) or isinstance(error, SyntaxError):
-        return UserCodeFailed(f"cannot import {place}: {error_with_place(error)}")
-    return InputError(f"cannot import {place}: {_line(error)}")
+        return UserCodeFailed(f"cannot import {object_name}: {error_with_place(error)}")
+    return InputError(f"cannot import {object_name}: {_line(error)}")
 
 
 def object_of_class(kind: type, arguments: Mapping[str, Json], name: str) -> Any:
@@ -116,7 +116,7 @@ def object_of_class(kind: type, arguments: Mapping[str, Json], name: str) -> Any
 
 
 def made_by(make: Callable[[], Any], name: str) -> Any:
-    """What a user's class or function makes; raises `UserCodeFailed` with the place where it fails."""
+    """What a user's class or function makes; raises `UserCodeFailed` with the line where it fails."""
     try:
         return make()
     except UnerringError:

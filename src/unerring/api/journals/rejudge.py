@@ -273,8 +273,8 @@ class RejudgedRun(ReplayedRun):
             if step.question not in {None, question.digest}:
                 self._notes.append(f"step {step.step} is now asked another question: its samples were not read again")
             elif changes := self._read_again(question, committed=False):
-                place = None if step is self.state.frontier else at
-                new.append(Rejudged(step.step, tuple(changes), time, place))
+                recorded_at = None if step is self.state.frontier else at
+                new.append(Rejudged(step.step, tuple(changes), time, recorded_at))
         for entry in new:
             self.state.apply(entry)
         left = sum(bool(step.replies) for at_step in self.state.open.values() for step in at_step.values()) - reached
@@ -296,14 +296,15 @@ class RejudgedRun(ReplayedRun):
         seen = {frontier}
         waiting: list[tuple[int, str, Json]] = [(*frontier, self.at)]
         while waiting:
-            number, at, place = waiting.pop()
+            number, at, asked_from = waiting.pop()
             step, question = state.open.get(number, {}).get(at), None
             if step is not None and step.replies:
-                question = self._question(step, place) if step is state.frontier else self._readable(step, place)
+                ask = self._question if step is state.frontier else self._readable
+                question = ask(step, asked_from)
                 if question is not None:
                     yield question, at
             following = state.open.get(number + 1, {})
-            for reached, digest in self._following(number, question, place) if following else ():
+            for reached, digest in self._following(number, question, asked_from) if following else ():
                 if digest in following and (number + 1, digest) not in seen:
                     seen.add((number + 1, digest))
                     waiting.append((number + 1, digest, reached))

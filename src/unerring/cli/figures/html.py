@@ -42,26 +42,26 @@ def write_report(journal: Path, out: Path, full: bool = False) -> Report:
     complete. Raises `InputError` if the page cannot be drawn or written, or a file of that name is something else.
     """
     require_matplotlib()
-    place = _place(journal, out)
+    path = _page_path(journal, out)
     history, timeline = History(journal), Timeline()
     for decided in history.steps():
         timeline.add(len(decided.tally) > 1)
     _ = history.opened
     report = report_of(history.state, history.series, full)
-    write_whole(place, page(report, run_panels(report, timeline), tree_of(journal, report)), "the page")
+    write_whole(path, page(report, run_panels(report, timeline), tree_of(journal, report)), "the page")
     return report
 
 
-def _place(journal: Path, out: Path) -> Path:
+def _page_path(journal: Path, out: Path) -> Path:
     """The path of the page; raises `InputError` for one that would overwrite a journal or any other file."""
     try:
-        place, own = out.resolve(), journal.resolve()
-        if place in [own.with_name(own.name + end) for end in JOURNAL_SUFFIXES]:
+        path, own = out.resolve(), journal.resolve()
+        if path in [own.with_name(own.name + end) for end in JOURNAL_SUFFIXES]:
             raise InputError(f"{out} is a file of the journal itself; give the page another name")
-        if place.exists() and not place.is_file():
+        if path.exists() and not path.is_file():
             raise InputError(f"cannot write the page {out}: it is not a file")
-        if place.is_file():
-            with place.open("rb") as file:
+        if path.is_file():
+            with path.open("rb") as file:
                 beginning = file.read(len(HEAD))
             if beginning.startswith(b"SQLite format 3"):
                 raise InputError(f"{out} is a database, perhaps a journal; give the page another name")
@@ -69,7 +69,7 @@ def _place(journal: Path, out: Path) -> Path:
                 raise InputError(f"{out} exists and is no page of a report; give the page another name")
     except (OSError, ValueError) as error:
         raise unwritable("the page ", out, error) from None
-    return place
+    return path
 
 
 def page(report: Mapping[str, Any], panels: Mapping[str, RunFigure], tree: str = "") -> str:

@@ -109,7 +109,7 @@ class RunState:
         """
         if step < self.committed:
             raise MisplacedEntry(f"step {step} is committed already")
-        at = self._place(step, at)
+        at = self._digest_at(step, at)
         opened = self.open.setdefault(step, {})
         if at not in opened:
             opened[at] = OpenStep(step, self.policy, self.voters)
@@ -130,7 +130,7 @@ class RunState:
         """Drop the voting on a step: a pilot's, once it is counted."""
         self.open.pop(step, None)
 
-    def _place(self, step: int, at: str | None) -> str:
+    def _digest_at(self, step: int, at: str | None) -> str:
         """The digest of the state that a step is asked from."""
         if at is not None:
             return at
@@ -202,15 +202,15 @@ class RunState:
         calls = self.calls
         match entry:
             case Intent():
-                calls.send(entry, self._place(entry.step, entry.at))
+                calls.send(entry, self._digest_at(entry.step, entry.at))
             case Failed():
-                calls.fail(entry, self._place(entry.step, entry.at))
+                calls.fail(entry, self._digest_at(entry.step, entry.at))
             case Cancelled():
-                calls.cancel(entry, self._place(entry.step, entry.at))
+                calls.cancel(entry, self._digest_at(entry.step, entry.at))
             case Drafted():
-                calls.draft(entry, self._place(entry.step, entry.at))
+                calls.draft(entry, self._digest_at(entry.step, entry.at))
             case Probed():
-                calls.probe(entry, self._place(entry.step, None))
+                calls.probe(entry, self._digest_at(entry.step, None))
 
     def _name(self, entry: Voter | Served) -> None:
         """A voter got its name, or its provider named the model that answers as it."""
@@ -232,8 +232,8 @@ class RunState:
             if entry.step >= self.committed:
                 self.step(entry.step, entry.at).refused = entry.reason
             return
-        place = self._place(entry.step, entry.at) if entry.at is not None or entry.step >= self.committed else ""
-        opened = self.open.get(entry.step, {}).get(place)
+        digest = self._digest_at(entry.step, entry.at) if entry.at is not None or entry.step >= self.committed else ""
+        opened = self.open.get(entry.step, {}).get(digest)
         if opened is not None:
             opened.wordings, opened.messages = entry.wordings, entry.messages
 
@@ -283,7 +283,7 @@ class RunState:
     def _receive(self, entry: Replies) -> None:
         first = entry.replies[0]
         number = first.step
-        at = self._place(number, entry.at)
+        at = self._digest_at(number, entry.at)
         step = None
         if number < self.committed:  # asked from a wrongly guessed state, and answered too late
             self.wasted += len(entry.replies)
@@ -345,7 +345,7 @@ class RunState:
 
     def _rejudge(self, entry: Rejudged) -> None:
         """Samples of an open step were read again: count them as they read now."""
-        step = self.open.get(entry.step, {}).get(self._place(entry.step, entry.at))
+        step = self.open.get(entry.step, {}).get(self._digest_at(entry.step, entry.at))
         if step is None:
             raise MisplacedEntry(f"step {entry.step} has no samples that could be judged again")
         before = dict(step.replies)

@@ -77,8 +77,8 @@ class FlagWatch:
         self._latest: deque[FlaggedSample] = deque(maxlen=WINDOW_SAMPLES)
         self._named: set[str] = set()
 
-    def add(self, voter: str, place: int, voters: int, flagged: FlaggedSample | None) -> None:
-        """Count sample number `place` (from 0) of a step with `voters` in turn; `flagged` is None for a vote."""
+    def add(self, voter: str, number: int, voters: int, flagged: FlaggedSample | None) -> None:
+        """Count sample number `number` (from 0) of a step with `voters` in turn; `flagged` is None for a vote."""
         seen = self._voters.get(voter)
         if seen is None:
             seen = self._voters[voter] = _VoterFlags(voter in self._voted_before)
@@ -88,7 +88,7 @@ class FlagWatch:
             seen.flags += 1
             seen.last = flagged
             self._latest.append(flagged)
-        if place < max(MIN_SAMPLES_PER_STEP, voters):
+        if number < max(MIN_SAMPLES_PER_STEP, voters):
             seen.counted += 1
             seen.window = (seen.window << 1 | (flagged is not None)) & _WINDOW_MASK
 

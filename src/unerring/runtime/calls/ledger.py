@@ -173,13 +173,13 @@ class Ledger:
 
 
 class CallTries:
-    """The accounting of one call and its retries. `place` is as in `Intent.at`."""
+    """The accounting of one call and its retries. `at` is as in `Intent.at`."""
 
-    def __init__(self, ledger: Ledger, call: tuple[int, int, int], place: str | None, *stops: StopRequest) -> None:
+    def __init__(self, ledger: Ledger, call: tuple[int, int, int], at: str | None, *stops: StopRequest) -> None:
         """`call` is the step, the first sample and the count, as in entries."""
         self._ledger = ledger
         self._call = call
-        self._place = place
+        self._at = at
         self._stops = stops
         self._asked: CallRequest | None = None
         self._sent = False
@@ -192,7 +192,7 @@ class CallTries:
             return
         ledger = self._ledger
         worst = ledger.worst(asked)
-        while not ledger.reserve(Intent(*self._call, self._place, worst)):
+        while not ledger.reserve(Intent(*self._call, self._at, worst)):
             await ledger.wait_for_budget(worst or _NOTHING, *self._stops)
             worst = ledger.worst(asked)  # calls that were settled meanwhile may have raised it
         self._asked, self._sent = asked, False
@@ -207,7 +207,7 @@ class CallTries:
         usage = _billed(error)
         if usage is not None and usage.input_tokens >= min_input_tokens(asked.prompt, asked.settings):
             charge = self._ledger.price(asked.sampler, usage)
-        self._ledger.record(Failed(*self._call, str(error), self._place, error.kind, charge))
+        self._ledger.record(Failed(*self._call, str(error), self._at, error.kind, charge))
         self._asked = None
 
     def cancelled(self) -> None:
@@ -216,10 +216,10 @@ class CallTries:
             return
         if self._sent:
             guessed = any(stop.abandons and stop.reason is not None for stop in self._stops)
-            self._ledger.record(Cancelled(*self._call, self._place, guessed))
+            self._ledger.record(Cancelled(*self._call, self._at, guessed))
         else:
             why = "given up before it was sent"
-            self._ledger.record(Failed(*self._call, why, self._place, FailureKind.UNSENT))
+            self._ledger.record(Failed(*self._call, why, self._at, FailureKind.UNSENT))
         self._asked = None
 
 
