@@ -26,7 +26,7 @@ from common import MEGABYTE
 from million import Events
 from unerring.adapters.embedded.catalog import EMBEDDED_POLICY, MEMBERS
 from unerring.adapters.embedded.sampler import EmbeddedDrafter, EmbeddedSampler
-from unerring.api.calibration_files import shipped_calibration
+from unerring.api.calibration.calibration_files import shipped_calibration
 from unerring.core.planning.assumptions import measured_assumptions
 from unerring.core.planning.races import PlannedJob, expected_races, margin_plan
 from unerring.core.voting.canonical import canonical

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import unerring
 from common import Row, give_out, parser_for
-from unerring.api.calibration_files import shipped_calibration
+from unerring.api.calibration.calibration_files import shipped_calibration
 from unerring.api.planning import Target
 from unerring.core.planning.assumptions import measured_assumptions
 from unerring.core.planning.measured_weights import weights_of

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from unerring import InputError
-from unerring.adapters.tables.jsonl import read_objects
+from unerring.adapters.files.jsonl import read_objects
 
 
 def read(path: str, digest: str | None) -> tuple[list[tuple[int, dict[str, Any]]], str]:

@@ -7,7 +7,7 @@ import pytest
 import unerring
 from doubling import Doubling, double
 from unerring import Hanoi, InputError, Options, Policy, Sample, Subtask
-from unerring.api.calibration import calibrate
+from unerring.api.calibration.calibrating import calibrate
 from unerring.api.planning import Target, plan, planned_policy
 from unerring.core.chain import Rehearsal
 from unerring.core.journal.spend import WORDING_SEPARATOR

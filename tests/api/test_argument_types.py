@@ -8,10 +8,10 @@ import pytest
 import unerring
 from doubling import Doubling
 from unerring import Budget, Guards, Hanoi, InputError, Options, Policy, Target
-from unerring.api import calibration as measuring
 from unerring.api import running as api
-from unerring.api.calibration import PilotOptions
-from unerring.api.calibration_files import shipped_calibration
+from unerring.api.calibration import calibrating as measuring
+from unerring.api.calibration.calibrating import PilotOptions
+from unerring.api.calibration.calibration_files import shipped_calibration
 from unerring.api.journals import export as exporting
 from unerring.api.journals import fork as forking
 

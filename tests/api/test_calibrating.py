@@ -10,8 +10,8 @@ import unerring
 from doubling import Doubling, double
 from pilots import Places, blank, looked, one_line, piloted, simulated
 from unerring import FlagRules, Hanoi, InputError, Options, Policy
-from unerring.api.calibration import PilotOptions, acalibrate, calibrate
-from unerring.api.calibration_files import read_calibration, shipped_calibration, write_calibration
+from unerring.api.calibration.calibrating import PilotOptions, acalibrate, calibrate
+from unerring.api.calibration.calibration_files import read_calibration, shipped_calibration, write_calibration
 from unerring.api.planning import Target, plan, planned_policy
 from unerring.core.planning.costs import Price
 from unerring.errors import NoKCanHelp

@@ -7,7 +7,7 @@ import pytest
 import unerring
 from doubling import Doubling, double
 from unerring import Budget, FlagRules, Guards, InputError, Options, Patience, Policy, Price, Request, Target
-from unerring.api.calibration import PilotOptions, calibrate
+from unerring.api.calibration.calibrating import PilotOptions, calibrate
 from unerring.cli.main import commands
 from unerring.testing import ScriptedSampler
 

@@ -6,7 +6,7 @@ import pytest
 
 import unerring
 from unerring import Hanoi, Options
-from unerring.api.calibration import calibrate
+from unerring.api.calibration.calibrating import calibrate
 from unerring.api.planning import Target, plan, planned_policy
 from unerring.core.planning.assumptions import measured_assumptions
 from unerring.core.planning.races import PlannedJob, expected_races

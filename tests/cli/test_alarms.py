@@ -8,7 +8,7 @@ import pytest
 
 import unerring
 from unerring import Hanoi, Options
-from unerring.api.calibration import calibrate
+from unerring.api.calibration.calibrating import calibrate
 from unerring.api.planning import Target, planned_policy
 from unerring.cli.progress import Progress
 from unerring.cli.text.report import report_text

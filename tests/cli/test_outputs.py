@@ -9,7 +9,7 @@ import pytest
 from command_runs import ran
 
 from unerring import InputError
-from unerring.adapters.output_file import OutputFile, write_whole
+from unerring.adapters.files.output_file import OutputFile, write_whole
 
 PROBLEMS = '{"id": 1, "question": "2 * 3"}\n{"id": 2, "question": "4 * 5"}\n{"id": 3, "question": "6 * 7"}\n'
 SOLVE = ("solve", "--input", "in.jsonl", "--k", "1")

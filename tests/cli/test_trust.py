@@ -11,8 +11,8 @@ import unerring
 from faults.process import running
 from parked_runs import parked, torn
 from unerring import InputError
-from unerring.adapters.known_journals import MAX_KNOWN_RUNS, StateUnusable, is_known, remember
 from unerring.adapters.sqlite.writer import SqliteJournal
+from unerring.adapters.trust.known_journals import MAX_KNOWN_RUNS, StateUnusable, is_known, remember
 from unerring.api.journals import review as reviewing
 from unerring.core.journal.entries import Opened
 from unerring.core.journal.review_entries import Redrawn

@@ -13,7 +13,7 @@ from killing import PATIENCE_SECONDS, cli, happens
 from faults.answers import noise
 from faults.chat import Latency
 from faults.server import serving
-from unerring.api.calibration_files import read_calibration
+from unerring.api.calibration.calibration_files import read_calibration
 
 log = logging.getLogger(__name__)
 

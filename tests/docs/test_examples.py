@@ -17,7 +17,7 @@ from faults.server import serving
 from forms import amount_of, date_of, name_of
 from migration import Migration, record_of
 from unerring import InputError, Options, RedFlag
-from unerring.api.calibration import calibrate
+from unerring.api.calibration.calibrating import calibrate
 from unerring.core.voting.canonical import canonical
 from unerring.testing import NoisySampler
 

@@ -13,7 +13,7 @@ from faults.server import serving
 from faults.trials import Trials
 from unerring import Hanoi
 from unerring.adapters.embedded.catalog import EMBEDDED_POLICY
-from unerring.api.calibration import PilotOptions, calibrate
+from unerring.api.calibration.calibrating import PilotOptions, calibrate
 from unerring.errors import ModelChanged
 from unerring.runtime.config import Guards, SystemClock
 

@@ -15,7 +15,7 @@ from faults.script import shares, since, smooth
 from faults.server import serving
 from unerring import Hanoi
 from unerring.adapters.sqlite.reader import JournalReader
-from unerring.api.calibration import PilotOptions, calibrate
+from unerring.api.calibration.calibrating import PilotOptions, calibrate
 from unerring.core.journal.entries import Replies
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.reply_ids import MIN_ID_CHARS, ReplyIds

@@ -10,7 +10,7 @@ from faults.answers import Answer
 from faults.server import serving
 from unerring import InputError, Options, Request, Subtask
 from unerring.adapters.openai import OpenAISampler
-from unerring.api.calibration import PilotOptions, calibrate
+from unerring.api.calibration.calibrating import PilotOptions, calibrate
 from unerring.api.journals.history import History
 from unerring.api.planning import Target
 from unerring.cli.main import command_line

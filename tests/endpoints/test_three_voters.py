@@ -7,7 +7,7 @@ import unerring
 from faults.answers import noise, stubborn
 from faults.server import serving
 from unerring import Hanoi
-from unerring.api.calibration import PilotOptions, calibrate
+from unerring.api.calibration.calibrating import PilotOptions, calibrate
 from unerring.api.options import Options
 from unerring.api.planning import Target
 

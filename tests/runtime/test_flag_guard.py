@@ -11,7 +11,7 @@ from faults.server import serving
 from rows import Rows
 from unerring import Guards, Options
 from unerring.adapters.sqlite.reader import JournalReader
-from unerring.api.calibration import PilotOptions, acalibrate
+from unerring.api.calibration.calibrating import PilotOptions, acalibrate
 from unerring.core.journal.entries import Replies
 from unerring.core.voting.flag_limit import MIN_FLAGS_WITHOUT_VOTE
 from unerring.core.voting.redflag import RedFlag

@@ -4,7 +4,7 @@ import pytest
 
 from chain_runs import K2, Words, run
 from unerring import RedFlag, Subtask, json_answer
-from unerring.api.calibration import PilotOptions, calibrate
+from unerring.api.calibration.calibrating import PilotOptions, calibrate
 from unerring.errors import StepUndecided
 from unerring.runtime.config import Guards
 from unerring.testing import ScriptedSampler

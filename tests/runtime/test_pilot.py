@@ -8,7 +8,7 @@ import pytest
 from chain_runs import Answers, Words
 from pilots import Places, UnknownTruth, counted, piloted
 from unerring import Hanoi, Policy, Sample, Usage
-from unerring.api.calibration import PilotOptions, acalibrate, calibrate
+from unerring.api.calibration.calibrating import PilotOptions, acalibrate, calibrate
 from unerring.core.planning.calibration import REPEAT_VOTES
 from unerring.core.planning.intervals import interval
 from unerring.core.voting.redflag import FlagRules

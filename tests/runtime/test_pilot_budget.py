@@ -11,7 +11,7 @@ from replay import replay
 from unerring import InputError, Policy, Sample, Usage
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.api.budget import Budget
-from unerring.api.calibration_files import read_calibration
+from unerring.api.calibration.calibration_files import read_calibration
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Allowed, Intent, Opened, Replies, Resumed
 from unerring.core.journal.spend import SpendLimits

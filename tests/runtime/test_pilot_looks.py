@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from pilots import UnknownTruth, counted, piloted
 from unerring import Hanoi
-from unerring.api.calibration import PilotOptions, acalibrate
+from unerring.api.calibration.calibrating import PilotOptions, acalibrate
 from unerring.core.planning.calibration import MIN_REPEATED_STEPS
 from unerring.runtime.ensemble import Ensemble
 from unerring.testing import NoisySampler

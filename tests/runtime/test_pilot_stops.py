@@ -12,8 +12,8 @@ from chain_runs import Words
 from pilots import Places, counted, one_line, piloted
 from unerring import Hanoi, ProviderBusy, ProviderDown, Sample, Usage
 from unerring.adapters.memory import MemoryJournal
-from unerring.api.calibration import PilotOptions, acalibrate, calibrate
-from unerring.api.calibration_files import read_calibration
+from unerring.api.calibration.calibrating import PilotOptions, acalibrate, calibrate
+from unerring.api.calibration.calibration_files import read_calibration
 from unerring.errors import InputError, Interrupted, JournalError, ProviderGone
 from unerring.runtime.calls.patience import Patience
 from unerring.testing import FakeClock, NoisySampler, ScriptedSampler

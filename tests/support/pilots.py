@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from unerring import RedFlag, Subtask
-from unerring.api.calibration import PilotOptions, calibrate
+from unerring.api.calibration.calibrating import PilotOptions, calibrate
 from unerring.core.planning.calibration import (
     REPEAT_VOTES,
     Calibration,

@@ -24,8 +24,8 @@ from unerring.adapters.chat.sampler import ChatSampler
 from unerring.adapters.http.client import Answer
 from unerring.adapters.http.errors import MAX_ERROR_BYTES, Failure, one_line
 from unerring.adapters.http.spec import DEFAULT_URL, OPENAI, EndpointSpec, Secret, parse_spec
-from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.scrubbing import MIN_SECRET_CHARS, KeyFinder, secrets_in
+from unerring.adapters.trust.permission import GIVEN, Permission
 from unerring.errors import FailureKind, InputError, ProviderBusy
 
 LITELLM = "litellm"

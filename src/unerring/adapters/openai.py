@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from unerring.adapters.chat.connection import ChatConnection
 from unerring.adapters.chat.sampler import ChatSampler
 from unerring.adapters.http.spec import parse_spec, proxy_for, secret_for
-from unerring.adapters.permission import GIVEN, Permission
+from unerring.adapters.trust.permission import GIVEN, Permission
 
 
 class OpenAISampler(ChatSampler):

@@ -14,9 +14,9 @@ from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from unerring.adapters.files.jsonl import json_value
 from unerring.adapters.function import FunctionSampler
 from unerring.adapters.providers import PROVIDERS
-from unerring.adapters.tables.jsonl import json_value
 from unerring.adapters.user_code.frames import error_with_place
 from unerring.adapters.user_code.modules import RunInImport, import_object, importing, made_by, object_of_class
 from unerring.core.short_text import short

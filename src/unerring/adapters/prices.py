@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from unerring.adapters.files.jsonl import read_text
 from unerring.adapters.providers import in_this_process
-from unerring.adapters.tables.jsonl import read_text
 from unerring.core.planning.costs import BATCH_PRICE_FACTOR, Price
 from unerring.errors import InputError
 from unerring.runtime.ensemble import RESERVE, SEPARATOR

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from unerring.adapters.embedded.catalog import DRAFT, SPECIFICATIONS, parse_embedded_spec
-from unerring.adapters.permission import GIVEN, Permission
+from unerring.adapters.trust.permission import GIVEN, Permission
 from unerring.core.checked_chain import CheckedChain
 from unerring.errors import InputError
 from unerring.runtime.protocols import Sampler

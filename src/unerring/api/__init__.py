@@ -1,7 +1,7 @@
 """The public names of `unerring`; the package imports this module when the first of them is used."""
 
 from unerring.api.budget import Budget
-from unerring.api.calibration import PilotOptions, acalibrate, calibrate
+from unerring.api.calibration.calibrating import PilotOptions, acalibrate, calibrate
 from unerring.api.journals.fork import fork
 from unerring.api.journals.history import report, steps
 from unerring.api.journals.journal_file import JournalFile, open  # noqa: A004  (users write unerring.open)

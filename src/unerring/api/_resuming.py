@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from unerring.adapters.chat.fields import require_free_fields
-from unerring.adapters.permission import Permission
 from unerring.adapters.sqlite.writer import reopened
+from unerring.adapters.trust.permission import Permission
 from unerring.api._policy import ENDPOINT_MIN_REPLIES, with_min_replies
 from unerring.api._session import (
     LiveRun,

@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from unerring.adapters.permission import Permission
 from unerring.adapters.providers import SamplerContext
+from unerring.adapters.trust.permission import Permission
 from unerring.api.chains import process_name
 from unerring.api.models import Model, make_sampler, speculation_for
 from unerring.api.options import Options

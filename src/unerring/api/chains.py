@@ -5,8 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.scrubbing import about_words, without_secrets_in_errors
+from unerring.adapters.trust.permission import GIVEN, Permission
 from unerring.adapters.user_code.modules import import_object, object_of_class
 from unerring.core.chain import Chain
 from unerring.core.chain_form import is_chain, misfit, not_a_chain, own_method

@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 
 from unerring.adapters.embedded.catalog import parse_embedded_spec
 from unerring.adapters.function import Function, FunctionSampler
-from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.plugins import installed_models, is_user_model, user_sampler
 from unerring.adapters.providers import PROVIDERS, SamplerContext
 from unerring.adapters.scrubbing import without_secrets_in_errors
+from unerring.adapters.trust.permission import GIVEN, Permission
 from unerring.adapters.user_code.modules import import_object
 from unerring.api.chains import process_name, required_chain
 from unerring.core.chain_form import is_chain

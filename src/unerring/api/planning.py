@@ -7,7 +7,7 @@ from typing import Any
 
 from unerring.adapters.prices import price_of
 from unerring.api.budget import PriceTable, price_table
-from unerring.api.calibration_files import read_calibration, shipped_calibration
+from unerring.api.calibration.calibration_files import read_calibration, shipped_calibration
 from unerring.api.chains import process_name, required_chain
 from unerring.api.models import Model, recommended_policy, sampler_for
 from unerring.core.arguments import require_path

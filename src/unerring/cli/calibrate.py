@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
+from unerring.adapters.files.jsonl import json_line
 from unerring.adapters.prices import price_of, read_prices
 from unerring.adapters.scrubbing import about_words
-from unerring.adapters.tables.jsonl import json_line
-from unerring.api import calibration as measuring
 from unerring.api import planning
-from unerring.api.calibration_files import read_calibration, shipped_calibration
+from unerring.api.calibration import calibrating as measuring
+from unerring.api.calibration.calibration_files import read_calibration, shipped_calibration
 from unerring.api.chains import make_chain, required_chain
 from unerring.cli.command import Command, option
 from unerring.cli.exits import DONE, STOPPED, CommandEnded, user_code_failed

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from unerring.adapters.files.jsonl import json_line
 from unerring.adapters.scrubbing import without_secrets
-from unerring.adapters.tables.jsonl import json_line
 from unerring.adapters.user_code.frames import error_with_place, own_frames
 from unerring.cli.hints import Invocation, in_options
 from unerring.core.reporting.summary import printable, probability

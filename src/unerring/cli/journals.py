@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from unerring.adapters.tables.jsonl import json_line
+from unerring.adapters.files.jsonl import json_line
 from unerring.api.journals import history as reading
 from unerring.api.journals.export import Exported, ExportForm
 from unerring.api.journals.export import export as export_records

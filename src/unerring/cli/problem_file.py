@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import click
 
 from unerring import api
-from unerring.adapters.output_file import OutputFile, require_writable
+from unerring.adapters.files.jsonl import json_line, read_objects
+from unerring.adapters.files.output_file import OutputFile, require_writable
 from unerring.adapters.scrubbing import without_secrets
-from unerring.adapters.tables.jsonl import json_line, read_objects
 from unerring.api.budget import Budget
 from unerring.api.journals import history as reading
 from unerring.api.models import require_model

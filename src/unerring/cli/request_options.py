@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from unerring.adapters.tables.jsonl import json_value, read_text
+from unerring.adapters.files.jsonl import json_value, read_text
 from unerring.cli.command import Decorator, option, options
 from unerring.cli.option_values import AS_IN_FILE, COUNT, TEMPERATURE
 from unerring.core.request import Request

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from unerring.adapters.tables.jsonl import json_line, json_value
+from unerring.adapters.files.jsonl import json_line, json_value
 from unerring.api.journals import history as reading
 from unerring.api.journals import review as reviewing
 from unerring.api.journals.review import Candidate, Parked, ParkedSample, Recorded, Review

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, TypeAlias
 import click
 
 from unerring import api
+from unerring.adapters.files.jsonl import json_line
 from unerring.adapters.sqlite.reader import entry_count, opening_entry
-from unerring.adapters.tables.jsonl import json_line
 from unerring.api.chains import make_chain, name_to_import
 from unerring.api.journals.repair import repair as repair_journal
 from unerring.api.models import function_again

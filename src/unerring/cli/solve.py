@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from unerring import api
-from unerring.adapters.output_file import require_own_file
+from unerring.adapters.files.jsonl import json_line
+from unerring.adapters.files.output_file import require_own_file
 from unerring.adapters.sqlite.reader import entry_count, opening_entry
-from unerring.adapters.tables.jsonl import json_line
 from unerring.api.planning import Target
 from unerring.cli.command import Command, option, options
 from unerring.cli.figures.tree import decided_tree, tree_text

@@ -9,7 +9,7 @@ from parked_runs import entries
 from unerring import Hanoi, InputError, Options, Request
 from unerring.adapters.chat.fields import require_free_fields
 from unerring.adapters.sqlite.writer import SqliteJournal
-from unerring.api.calibration import PilotOptions
+from unerring.api.calibration.calibrating import PilotOptions
 from unerring.core.journal.entries import Opened
 from unerring.errors import StepLimit
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, suppress
 
 from unerring.adapters.chat.connection import ChatConnection
 from unerring.adapters.http.spec import EndpointSpec, proxy_for, secret_for
-from unerring.adapters.permission import GIVEN
+from unerring.adapters.trust.permission import GIVEN
 
 CANARY = "sk-canary-5d1f0c9a7e"
 BODY = b'{"model":"m"}'

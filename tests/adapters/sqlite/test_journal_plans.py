@@ -10,7 +10,7 @@ from journal_files import POLICY, VOTER, cli, entries_of, exported, forged, open
 import unerring
 from tables import each
 from unerring import Hanoi, Options
-from unerring.api.calibration import calibrate
+from unerring.api.calibration.calibrating import calibrate
 from unerring.api.planning import Target
 from unerring.errors import StepLimit
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from unerring import Hanoi
-from unerring.api.calibration import calibrate
+from unerring.api.calibration.calibrating import calibrate
 
 
 @pytest.fixture(scope="module")

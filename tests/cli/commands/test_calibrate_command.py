@@ -8,7 +8,7 @@ import pytest
 from command_runs import LEDGER, PILOT, PILOT_MODEL
 
 from pilots import strict_json
-from unerring.api.calibration_files import read_calibration
+from unerring.api.calibration.calibration_files import read_calibration
 from unerring.errors import ProviderDown
 from unerring.testing import NoisySampler
 

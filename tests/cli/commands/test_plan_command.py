@@ -6,7 +6,7 @@ import pytest
 from command_runs import PILOT
 
 from pilots import strict_json
-from unerring.api.calibration_files import read_calibration
+from unerring.api.calibration.calibration_files import read_calibration
 from unerring.core.voting import odds
 
 MILLION = 2**20 - 1

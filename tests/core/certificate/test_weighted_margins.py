@@ -15,7 +15,7 @@ import unerring
 from pilots import simulated
 from tables import each
 from unerring import Hanoi, Options
-from unerring.api.calibration import calibrate
+from unerring.api.calibration.calibrating import calibrate
 from unerring.api.journals.history import History
 from unerring.core.certificate.certificate import (
     ASSUME_INDEPENDENT_VOTERS,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pilots import blank, looked, one_line, simulated, strict_json
 from tables import each
-from unerring.api.calibration_files import SHIPPED_CALIBRATION, read_calibration, write_calibration
+from unerring.api.calibration.calibration_files import SHIPPED_CALIBRATION, read_calibration, write_calibration
 from unerring.core.planning.calibration_file import calibration_from, calibration_json
 from unerring.core.voting.redflag import FlagRules
 from unerring.errors import InputError

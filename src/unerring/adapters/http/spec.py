@@ -13,8 +13,8 @@ from hashlib import blake2b
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from unerring.adapters.permission import GIVEN, Permission, is_loopback
 from unerring.adapters.scrubbing import MIN_SECRET_CHARS, KeyFinder, without_secrets, without_secrets_in_errors
+from unerring.adapters.trust.permission import GIVEN, Permission, is_loopback
 from unerring.errors import InputError
 
 OPENAI = "openai"

@@ -17,7 +17,7 @@ from unerring.adapters.openai_batch.outcome import OutcomeReader, Samples
 from unerring.adapters.openai_batch.request_id import MAX_BODY_BYTES, RequestLine, key_of, required_identity
 from unerring.adapters.openai_batch.scheduler import BatchScheduler, SchedulerContext, UnclaimedAnswers
 from unerring.adapters.openai_batch.spec import parse_batch_spec
-from unerring.adapters.permission import GIVEN, Permission
+from unerring.adapters.trust.permission import GIVEN, Permission
 from unerring.core.voting.sample import Sample, Settings, Usage
 from unerring.errors import FailureKind, ProviderDown, ProviderError
 from unerring.runtime.calls.token_counts import min_input_tokens

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from unerring.adapters.output_file import OutputFile
+from unerring.adapters.files.jsonl import json_line
+from unerring.adapters.files.output_file import OutputFile
 from unerring.adapters.sqlite.reader import JournalReader
-from unerring.adapters.tables.jsonl import json_line
 from unerring.api.journals.history import History
 from unerring.core.arguments import require_methods
 from unerring.core.journal.entries import Reply

@@ -3,8 +3,8 @@
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from unerring.adapters.permission import CodeNotAllowed
 from unerring.adapters.sqlite.reader import JournalReader, without_entries
+from unerring.adapters.trust.permission import CodeNotAllowed
 from unerring.api.chains import DefinedInScript, make_chain, require_process, required_chain
 from unerring.api.journals.history import applied
 from unerring.api.journals.trust import permission_for

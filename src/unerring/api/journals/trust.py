@@ -7,9 +7,9 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from unerring.adapters.known_journals import StateUnusable, is_known, remember
-from unerring.adapters.permission import GIVEN, Permission
 from unerring.adapters.providers import in_this_process
+from unerring.adapters.trust.known_journals import StateUnusable, is_known, remember
+from unerring.adapters.trust.permission import GIVEN, Permission
 from unerring.core.arguments import require_flag
 from unerring.core.journal.entries import Opened
 from unerring.processes import SHIPPED

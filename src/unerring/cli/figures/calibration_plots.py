@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unerring.adapters.output_file import write_whole
+from unerring.adapters.files.output_file import write_whole
 from unerring.cli.figures.svg import (
     BLUE,
     GREEN,

@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from unerring.adapters.output_file import unwritable, write_whole
+from unerring.adapters.files.output_file import unwritable, write_whole
 from unerring.api.journals.history import History
 from unerring.cli.figures.html_doubtful import doubtful_part, escaped
 from unerring.cli.figures.run_plots import RunFigure, run_panels

@@ -4,14 +4,14 @@ import json
 from functools import cache
 from pathlib import Path
 
-from unerring.adapters.output_file import write_whole
-from unerring.adapters.tables.jsonl import read_json, without_nan
+from unerring.adapters.files.jsonl import read_json, without_nan
+from unerring.adapters.files.output_file import write_whole
 from unerring.api.models import Model
 from unerring.core.planning.calibration import Calibration
 from unerring.core.planning.calibration_file import calibration_from, calibration_json
 from unerring.errors import InputError
 
-SHIPPED_CALIBRATION = Path(__file__).parents[1] / "adapters" / "embedded" / "calibration.json"
+SHIPPED_CALIBRATION = Path(__file__).parents[2] / "adapters" / "embedded" / "calibration.json"
 
 
 def read_calibration(path: str | Path) -> Calibration:

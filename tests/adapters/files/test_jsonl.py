@@ -7,10 +7,10 @@ import pytest
 
 from accounts import Ledger
 from unerring import InputError
+from unerring.adapters.files.jsonl import json_line, read_objects
 from unerring.adapters.plugins import parse_parameter
 from unerring.adapters.prices import read_prices
-from unerring.adapters.tables.jsonl import json_line, read_objects
-from unerring.api.calibration_files import read_calibration
+from unerring.api.calibration.calibration_files import read_calibration
 from unerring.cli.main import command_line
 
 WRONG = {

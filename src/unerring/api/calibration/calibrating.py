@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from unerring.adapters.output_file import require_writable
+from unerring.adapters.files.output_file import require_writable
 from unerring.adapters.providers import SamplerContext
 from unerring.adapters.user_code.modules import refuse_in_import
-from unerring.api._pilot_journal import kept_journal_path, pilot_ledger, pilot_opening
-from unerring.api.calibration_files import read_calibration, write_calibration
+from unerring.api.calibration._pilot_journal import kept_journal_path, pilot_ledger, pilot_opening
+from unerring.api.calibration.calibration_files import read_calibration, write_calibration
 from unerring.api.chains import process_name, required_chain
 from unerring.api.journals.trust import given_permission
 from unerring.api.models import (
