@@ -43,6 +43,15 @@ def test_the_example_resumes_without_asyncio_too(tmp_path, monkeypatch):
     assert plain.state == awaited.state == names["result"].state
 
 
+def test_the_example_of_one_question_runs(capsys):
+    """The second example decides its question, and its value is a date."""
+    example = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    exec(compile(example, "README.md", "exec"), {})  # noqa: S102  (our own text)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["answer       2026-12-24", "votes        3 for 2026-12-24; 0 samples red-flagged"]
+    assert lines[-1] == "2026-12-25 {'2026-12-24': 3} 3"
+
+
 def test_the_example_is_short():
     """The README promises a user's chain in under 25 lines."""
     assert len(EXAMPLE.strip().splitlines()) < 25

@@ -4,9 +4,11 @@ Under --strict an `ignore` that is not needed is an error, so each marked line i
 """
 
 from collections.abc import Iterator
+from datetime import date
 
 import unerring
-from unerring import Hanoi, JournalFile, Options, Report, Result, Sample, Settings, Step
+from unerring import Decision, Hanoi, JournalFile, Options, Report, Result, Sample, Settings, Step
+from unerring.core.asking import Ask
 
 HANOI = Hanoi(disks=3)
 
@@ -49,6 +51,21 @@ def wrong_arguments_are_refused() -> None:
     Options(escalate=5)  # type: ignore[arg-type]
     Options(vote_cap="5")  # type: ignore[arg-type]
     Options(None, 5)  # type: ignore[call-arg, arg-type]
+
+
+def decisions_have_the_type_of_their_answers(decided: list[object]) -> None:
+    """A type, choices of it or a function that gives it; without a model a question to await."""
+    number: Decision[int] = unerring.ask("How many?", int, model=text)
+    word: Decision[str] = unerring.ask("Yes?", ["yes", "no"], model=text, k=4, check=lambda one: one != "no")
+    said: Decision[str] = unerring.ask("What?", model=text, paraphrases=["Which?"])
+    read: Decision[list[str]] = unerring.ask("What?", str.split, model=text)
+    day: date = unerring.ask("When?", date, model=text).value
+    listed: list[int] = unerring.ask("Which?", list[int], model=text).value
+    step: Ask[date] = unerring.ask("When?", date, guess=day)
+    decided.append((number, word, said, read, listed, step))
+    unerring.ask("How many?", int, model=text).value.isoformat()  # type: ignore[attr-defined]
+    unerring.ask("How many?", int, model=text, paraphrase="x")  # type: ignore[call-overload]
+    unerring.ask("How many?", int, k=3)  # type: ignore[call-overload]
 
 
 def results_are_typed(journal: JournalFile) -> tuple[Result, Report, Iterator[Step], int]:

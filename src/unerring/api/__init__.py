@@ -1,7 +1,9 @@
 """The public names of `unerring`; the package imports this module when the first of them is used."""
 
+from unerring.api.asking import aask, ask
 from unerring.api.budget import Budget
 from unerring.api.calibration.calibrating import PilotOptions, acalibrate, calibrate
+from unerring.api.decision import Decision
 from unerring.api.journals.fork import fork
 from unerring.api.journals.history import report, steps
 from unerring.api.journals.journal_file import JournalFile, open  # noqa: A004  (users write unerring.open)
@@ -46,6 +48,7 @@ __all__ = [
     "BudgetSpent",
     "Chain",
     "ChainChanged",
+    "Decision",
     "Finish",
     "FirstTo",
     "FlagRules",
@@ -80,9 +83,11 @@ __all__ = [
     "Target",
     "UnerringError",
     "Usage",
+    "aask",
     "acalibrate",
     "aresume",
     "arun",
+    "ask",
     "calibrate",
     "fork",
     "json_answer",

@@ -19,6 +19,9 @@ OPTION_GROUPS = {  # headings of --help, and the parameters under each in their 
     "What runs": (
         *(
             "settings",
+            "choices",
+            "type_name",
+            "schema",
             "given",
             "limit",
             "models",
@@ -46,7 +49,7 @@ OPTION_GROUPS = {  # headings of --help, and the parameters under each in their 
         "allow_hosts",
     ),
     "Speed": ("speculate", "in_flight", "waste", "concurrency"),
-    "Output": ("verbose", "full", "tree", "plots", "html", "require", "as_json", "traceback", HELP),
+    "Output": ("show_prompt", "verbose", "full", "tree", "plots", "html", "require", "as_json", "traceback", HELP),
 }
 OTHER_OPTIONS = "Options"  # the heading of options that no group names
 

@@ -22,13 +22,14 @@ from unerring.cli.hints import Invocation
 from unerring.cli.journals import export, fork, rejudge, report, verify
 from unerring.cli.option_values import FILE, SEED, Whole
 from unerring.cli.options import traceback_option
+from unerring.cli.questions.ask import ask
+from unerring.cli.questions.solve import solve
 from unerring.cli.review import review
 from unerring.cli.run import fresh, resume, run
-from unerring.cli.solve import solve
 from unerring.errors import UnerringError, UserCodeFailed
 
 COMMAND_GROUPS = {  # headings of `unerring --help`, with their commands
-    "Run": ("demo", "run", "resume", "solve"),
+    "Run": ("demo", "run", "resume", "solve", "ask"),
     "Measure and plan": ("calibrate", "plan"),
     "Look at a run": ("report", "verify", "export"),
     "Decide and change": ("review", "rejudge", "fork"),
@@ -123,7 +124,7 @@ def demo(disks: int, seed: int, journal: Path | None) -> int:
     return demonstrate(disks, seed, path)
 
 
-for command in (calibrate, export, fork, plan, rejudge, report, run, resume, review, solve, verify):
+for command in (ask, calibrate, export, fork, plan, rejudge, report, run, resume, review, solve, verify):
     commands.add_command(command)
 for added in commands.commands.values():  # the option may stand before the command's name or after it
     traceback_option(added)

@@ -64,9 +64,9 @@ traceback_option = option(  # may stand before the command's name or after it
 )
 
 
-def model_option(default: str = "embedded") -> Decorator:
-    """`--model`; `default` says what answers without it."""
-    text = f"The model that answers, by default {default}. "
+def model_option(default: str | None = "embedded") -> Decorator:
+    """`--model`; `default` says what answers without it, None that nothing does."""
+    text = f"The model that answers{'' if default is None else f', by default {default}'}. "
     text += " ".join(f"{one.forms}: {one.about}." for one in PROVIDERS.values())
     text += " package.module:Class: a sampler of your own. Give --model several times to have models take turns."
     return option("--model", "models", multiple=True, metavar="SPEC", shell_complete=complete_models, help=text)

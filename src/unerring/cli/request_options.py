@@ -14,14 +14,14 @@ def _pack_request(given: dict[str, Any]) -> None:
     temperature, limit, system, extra, nonce, echo = (
         given.pop(name) for name in ("temperature", "max_output_tokens", "system", "extra", "nonce", "echo")
     )
-    system = None if system is None else _text_of("--system", system)
-    fields = {} if extra is None else _fields_of(_text_of("--request", extra))
+    system = None if system is None else text_of("--system", system)
+    fields = {} if extra is None else _fields_of(text_of("--request", extra))
     first = given.pop("first_temperature", None)
     given["request"] = Request(temperature, first, limit, system, fields, nonce, echo)
 
 
-def _text_of(name: str, text: str) -> str:
-    """The text of an option, or of the file that it names after an @."""
+def text_of(name: str, text: str) -> str:
+    """The text of an option or an argument, or of the file that it names after an @."""
     if not text.startswith("@"):
         return text
     try:

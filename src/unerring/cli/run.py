@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import click
 
@@ -43,6 +43,7 @@ from unerring.errors import BEYOND_LENGTH, ProviderDown, Stopped, UnerringError
 
 HTTP_NOT_FOUND = 404  # the provider does not have the model, or the address
 Starting: TypeAlias = Callable[[Progress], api.Result]
+R = TypeVar("R")
 
 
 class Ending(NamedTuple):
@@ -89,8 +90,8 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 ) -> int:
     """Run PROCESS, deciding every step by voting.
 
-    PROCESS is a shipped process (hanoi, multiply, solve, sort), or your own class as package.module:Class. If
-    --journal holds this run already, the same command continues where it stopped.
+    PROCESS is a shipped process (ask, hanoi, multiply, solve, sort), or your own class as package.module:Class.
+    If --journal holds this run already, the same command continues where it stopped.
 
     \b
     unerring run hanoi --set disks=12 --journal h12.db --seed 1
@@ -184,7 +185,9 @@ def resume(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     return show_result(watched(start, file, progress, resuming=True), file, ending)
 
 
-def watched(start: Starting, path: Path, progress: Progress, resuming: bool = False, whole: bool = True) -> api.Result:
+def watched(
+    start: Callable[[Progress], R], path: Path, progress: Progress, resuming: bool = False, whole: bool = True
+) -> R:
     """Run with progress on stderr. `whole` says that the run is all of the command, so that `resume` continues it.
 
     Raises `CommandEnded` if the run stops, with the command that continues, and if the user's own code fails, with the

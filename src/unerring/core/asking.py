@@ -37,6 +37,7 @@ class Ask(Generic[T]):
     value: turns the decided choice, JSON data, into the value that the function gets.
     guess: the probable choice, as JSON data, for asking the next step ahead; None for no guess. It never votes.
     truth: the right choice, where it is known, for measuring models and for the noise sampler. It never votes.
+    right: the right choice as the text of an answer; None where it is not known.
     wrong: answers, as texts, that the noise sampler gives instead of the right one.
     """
 
@@ -44,6 +45,7 @@ class Ask(Generic[T]):
     value: Callable[[Json], T]
     guess: Json = None
     truth: Json = None
+    right: str | None = None
     wrong: tuple[str, ...] = ()
 
     def __await__(self) -> Generator[Any, Any, T]:

@@ -74,7 +74,7 @@ class SchemaShape(Shape):
         self._validator = Validator(schema)
         self.form = schema_text(schema)
         if schema.get("type") == "object":
-            self.schema = dict(schema)
+            self.schema = strict_schema(schema, whole=True)
 
     def read(self, data: Json, path: str) -> Json:
         """The data as it is, where it is valid."""
@@ -285,13 +285,14 @@ def _parts(schema: Any) -> Iterable[Mapping[str, Any]]:
         yield from _parts(one)
 
 
-def strict_schema(schema: Mapping[str, Any]) -> Schema | None:
-    """A library's schema as endpoints take it in strict mode: without references, all keys required, no others.
+def strict_schema(schema: Mapping[str, Any], whole: bool = False) -> Schema | None:
+    """A schema as endpoints take it in strict mode: without references, all keys required, no others.
 
-    None where that cannot be said: for one that refers to itself, or an object with any keys.
+    None where that cannot be said: for one that refers to itself, or an object with any keys; with `whole` also where
+    a key may be left out, which without it has a default.
     """
     try:
-        found = _strict(schema, schema)
+        found = _strict(schema, schema, whole)
     except (RecursionError, _NotStrict):
         return None
     return cast(Schema, found)
@@ -301,28 +302,30 @@ class _NotStrict(Exception):
     """The schema has no strict form."""
 
 
-def _strict(schema: Any, root: Mapping[str, Any]) -> Json:
+def _strict(schema: Any, root: Mapping[str, Any], whole: bool) -> Json:
     if not isinstance(schema, Mapping):
         raise _NotStrict
     own = {name: value for name, value in schema.items() if name not in {"title", "default", "$defs", "discriminator"}}
     if "$ref" in own:
         target = referenced(root, own.pop("$ref"))
         own = {**{name: one for name, one in target.items() if name not in {"title", "default"}}, **own}
-        return _strict(own, root)
-    made: dict[str, Json] = {}
+        return _strict(own, root, whole)
+    made: dict[str, Any] = {}
     for name, value in own.items():
         if name in {"items", "not"}:
-            made[name] = _strict(value, root)
+            made[name] = _strict(value, root, whole)
         elif name in {"anyOf", "oneOf", "allOf"}:
-            made["anyOf" if name == "oneOf" else name] = [_strict(one, root) for one in value]
+            made["anyOf" if name == "oneOf" else name] = [_strict(one, root, whole) for one in value]
         elif name == "properties":
-            made[name] = {key: _strict(one, root) for key, one in value.items()}
+            made[name] = {key: _strict(one, root, whole) for key, one in value.items()}
         else:
             made[name] = value
     if made.get("type") == "object":
         if "properties" not in made or made.get("additionalProperties", False) is not False:
             raise _NotStrict
-        made |= {"required": [*cast(dict[str, Json], made["properties"])], "additionalProperties": False}
+        if whole and {*made["properties"]} != {*made.get("required", ())}:
+            raise _NotStrict
+        made |= {"required": [*made["properties"]], "additionalProperties": False}
     if "prefixItems" in made or not made:
         raise _NotStrict
     return made

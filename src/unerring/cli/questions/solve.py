@@ -21,8 +21,8 @@ from unerring.cli.options import (
     planning_options,
     trust_option,
 )
-from unerring.cli.problem_file import ProblemFile
 from unerring.cli.progress import Progress
+from unerring.cli.questions.problem_file import ProblemFile
 from unerring.cli.run import Ending, Starting, ending_options, fresh, show_result, watched
 from unerring.core.numbers import MAX_COUNT
 from unerring.errors import InputError

@@ -1,0 +1,1 @@
+"""Commands that answer questions: one by voting, and problems by splitting them."""

@@ -1,0 +1,88 @@
+"""Make an `Ask`: a question from its prompt and the form of its answer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+from unerring.core.answers.form import HOW_STRICT, AnswerForm, answer_form
+from unerring.core.asking import Ask
+from unerring.core.chain import Subtask
+from unerring.core.short_text import short
+from unerring.core.user_code import OWN_ERRORS, raise_own, wrong_return
+from unerring.core.voting.canonical import Json
+from unerring.core.voting.redflag import FlagKind, RedFlag, require_usable
+
+AnswerCheck: TypeAlias = Callable[[Any], "bool | str | RedFlag | None"]
+
+
+def make_ask(  # noqa: PLR0913  (one parameter for each part of a question)
+    prompt: str,
+    answer: Any = str,
+    *,
+    check: AnswerCheck | None = None,
+    guess: Any = None,
+    truth: Any = None,
+    show_form: bool = True,
+    schema: bool = True,
+    parse: str = HOW_STRICT[0],
+    system: str | None = None,
+    messages: Sequence[Mapping[str, str]] = (),
+    stop: Sequence[str] = (),
+    paraphrases: Sequence[str] = (),
+) -> Ask[Any]:
+    """The question of a prompt, whose answers have this form; see `unerring.ask` for the parameters.
+
+    Raises `TypeError` or `ValueError` for what no question can have.
+    """
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise TypeError(f"the prompt is a text with the whole question, not {short(prompt)}")
+    if check is not None and not callable(check):
+        raise TypeError(f"check is a function of the answer's value, not {short(check)}")
+    for name, flag in (("show_form", show_form), ("schema", schema)):
+        if type(flag) is not bool:
+            raise TypeError(f"{name} is True or False, not {short(flag)}")
+    if isinstance(paraphrases, str) or isinstance(stop, str):
+        raise TypeError("paraphrases and stop are lists of texts, not a single text")
+    form = answer_form(answer, parse)
+    end = f"\n\n{form.sentence}" if show_form and form.sentence else ""
+    before: list[Mapping[str, str]] = [] if system is None else [{"role": "system", "content": system}]
+    subtask = Subtask(
+        prompt + end,
+        form.parse if check is None else partial(_checked, form, check),
+        paraphrases=tuple(f"{one}{end}" for one in paraphrases),
+        schema=form.schema if schema else None,
+        nullable=form.nullable,
+        messages=(*before, *messages),
+        stop=tuple(stop),
+    )
+    right: Json = None if truth is None else form.choice(truth)
+    return Ask(
+        subtask,
+        form.value,
+        guess=None if guess is None else form.choice(guess),
+        truth=right,
+        right=None if truth is None else form.text(right),
+        wrong=() if truth is None else tuple(map(form.text, form.others(right))),
+    )
+
+
+def _checked(form: AnswerForm[Any], check: AnswerCheck, text: str) -> Json:
+    """The choice of an answer whose value the check accepts."""
+    choice = form.parse(text)
+    try:
+        verdict = check(form.value(choice))
+    except RedFlag as raised:
+        verdict = raised
+    except OWN_ERRORS as error:
+        raise_own(error, "check", None, check)
+    if verdict is None or verdict is True:
+        return choice
+    if isinstance(verdict, RedFlag):
+        require_usable(verdict, "check", None, check)
+        raise RedFlag(verdict.reason, FlagKind.REJECTED)
+    if isinstance(verdict, str) and verdict:
+        raise RedFlag(str.__str__(verdict), FlagKind.REJECTED)
+    if verdict is False:
+        raise RedFlag(f"the check refuses {short(form.value(choice))}", FlagKind.REJECTED)
+    said = f"returned {short(verdict)}; it returns True or None for an answer that may vote, else False or why not"
+    raise wrong_return("check", said, None, check)

@@ -1,0 +1,237 @@
+"""`ask` and `aask`: one question decided by voting, what it gives, and where it is refused."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+from math import isclose
+
+import pytest
+
+import unerring
+from unerring import Decision, InputError, Options, Policy, RedFlag, StepUndecided, Stopped
+from unerring.core.asking import Ask, running_process
+from unerring.core.planning.calibration import Calibration, VoterCount
+from unerring.core.voting.race import FirstTo
+from unerring.core.voting.redflag import FlagKind
+from unerring.core.voting.sample import Sample, Usage
+from unerring.testing import ScriptedSampler
+
+
+class Mood(Enum):
+    GLAD = 1
+    SAD = 2
+
+
+@dataclass(frozen=True)
+class Person:
+    name: str
+    born: date | None = None
+
+
+def asked(answers, *arguments, **named):
+    """The decision of a question that a script answers."""
+    return unerring.ask("Well?", *arguments, model=ScriptedSampler(answers), **named)
+
+
+def test_a_decision_says_how_the_votes_fell():
+    """Value, tally by text, margin, votes, flags, samples; nothing is said of errors without a calibration."""
+    decision = asked(["Yes", "no", "maybe", '"yes"', "yes.", "yes"], ["yes", "no"])
+    assert isinstance(decision, Decision)
+    assert (decision.value, decision.tally, decision.margin) == ("yes", {"yes": 4, "no": 1}, 3)
+    assert (decision.votes, decision.flags, decision.error_probability, decision.journal) == (5, 1, None, None)
+    assert [sample.choice for sample in decision.samples] == ["yes", "no", None, "yes", "yes", "yes"]
+    assert decision.samples[2].reason == "the answer is 'maybe', none of: yes, no"
+    assert str(decision).splitlines()[:2] == [
+        "answer       yes",
+        "votes        4 for yes, 1 for no; 1 sample red-flagged",
+    ]
+    assert repr(decision) == "<Decision 'yes', 4 for yes, 1 for no; 1 sample red-flagged>"
+    assert decision.to_dict()["tally"] == {"yes": 4, "no": 1}
+    assert "4 for yes" in decision._repr_html_()
+
+
+def test_the_value_has_the_type_that_was_asked_for():
+    """A date, a member of an enum, an object of a class; a text where nothing is said."""
+    assert asked(["2026-02-03"] * 3, date).value == date(2026, 2, 3)
+    assert asked(["sad"] * 3, Mood).value is Mood.SAD
+    assert asked(['{"name": "Ada"}', '{"born": null, "name": "Ada"}', '{"name":"Ada"}'], Person).value == Person("Ada")
+    assert asked([" Paris\n", "Paris", "Paris"]).value == "Paris"
+    assert asked(["null"] * 3, int | None).value is None
+    assert asked(["ff", "FF", "0xff"], lambda text: int(text, 16)).value == 255
+
+
+def test_the_prompt_ends_with_the_form_unless_that_is_turned_off():
+    """Each wording ends with the sentence that says how to answer."""
+    prompts = []
+
+    def model(prompt):
+        prompts.append(prompt)
+        return "5"
+
+    unerring.ask("How many?", int, model=model, k=2, paraphrases=["What number?"])
+    end = "\n\nAnswer with a whole number and nothing else."
+    assert {*prompts} == {f"How many?{end}", f"What number?{end}"}
+    prompts.clear()
+    unerring.ask("How many?", int, model=model, k=2, show_form=False)
+    assert {*prompts} == {"How many?"}
+
+
+def test_a_check_flags_answers_that_cannot_be_right():
+    """False, a text and a RedFlag flag a sample as rejected; True and None accept it."""
+
+    def check(number):
+        if number == 4:
+            raise RedFlag("four is raised")
+        return {1: False, 2: "two is too few", 3: RedFlag("three is odd")}.get(number)
+
+    decision = asked(["1", "2", "3", "4", "5", "5", "5"], int, check=check)
+    assert decision.value == 5
+    flagged = [(one.flag, one.reason) for one in decision.samples if one.flag]
+    reasons = ["the check refuses 1", "two is too few", "three is odd", "four is raised"]
+    assert flagged == [(FlagKind.REJECTED.value, reason) for reason in reasons]
+
+
+def test_an_error_in_a_check_is_the_persons_own():
+    """It stops the question with a note of the check, and so does a return that is no verdict."""
+    with pytest.raises(ZeroDivisionError) as error:
+        asked(["1"] * 3, int, check=lambda number: number / 0)
+    assert error.value.__notes__ == ["in check()"]
+    with pytest.raises(TypeError, match=r"^check\(\) returned 1; it returns True or None for an answer that may vote"):
+        asked(["1"] * 3, int, check=lambda number: number)
+
+
+def test_the_same_call_again_gives_what_is_decided(tmp_path):
+    """With a journal the stored decision is returned without a call; without a model function's help, too."""
+    journal = tmp_path / "q.db"
+    for answer in (["yes", "no"], Person):
+        text = "yes" if isinstance(answer, list) else '{"name": "yes"}'
+        first = unerring.ask("Well?", answer, model=lambda prompt, text=text: text, journal=journal, k=2)
+        model = ScriptedSampler([])
+        with pytest.raises(InputError, match="its model is function"):
+            unerring.ask("Well?", answer, model=model, journal=journal, k=2)
+        again = unerring.ask("Well?", answer, model=lambda prompt, text=text: text, journal=journal, k=2)
+        assert (again.value, again.tally, again.samples) == (first.value, first.tally, first.samples)
+        assert again.journal == str(journal)
+        for file in tmp_path.iterdir():
+            file.unlink()
+
+
+def test_a_changed_question_is_refused(tmp_path):
+    """Another prompt, other choices or another type on the same journal stop with what differs."""
+
+    def model(prompt):
+        return "yes"
+
+    first = tmp_path / "a.db"
+    unerring.ask("Is it so?", ["yes", "no"], model=model, journal=first)
+    with pytest.raises(unerring.ChainChanged, match="its parameter prompt was Is it so\\? and is Is it not\\?"):
+        unerring.ask("Is it not?", ["yes", "no"], model=model, journal=first)
+    with pytest.raises(unerring.ChainChanged, match="its parameter answer"):
+        unerring.ask("Is it so?", ["yes", "no", "perhaps"], model=model, journal=first)
+    second = tmp_path / "b.db"
+    unerring.ask("Is it so?", ["yes", "no"], model=model, journal=second, check=bool)
+    with pytest.raises(unerring.ChainChanged, match="its wording changed"):
+        unerring.ask("Is it not?", ["yes", "no"], model=model, journal=second, check=bool)
+
+
+def test_a_question_of_choices_can_be_resumed_from_its_journal_alone(tmp_path):
+    """A journal makes the process of a question that JSON data can name; that of another one is its program's."""
+    journal = tmp_path / "q.db"
+    sampler = ScriptedSampler(["yes", "no", "yes", "yes", "yes", "yes"])
+    with pytest.raises(Stopped):
+        unerring.ask("Well?", bool, model=sampler, journal=journal, options=Options(vote_cap=3))
+    assert unerring.resume(journal, model=sampler, options=Options(vote_cap=9)).answer is True
+
+
+def test_votes_without_a_decision_are_an_error():
+    """At the cap nothing is elected."""
+    with pytest.raises(StepUndecided):
+        asked([str(number % 3) for number in range(60)], int)
+
+
+def test_k_and_the_policy_say_how_many_votes_decide():
+    """Three by default, another k, or the rule of a policy that is given."""
+    assert asked(["a"] * 9).votes == 3
+    assert asked(["a"] * 9, k=5).votes == 5
+    assert asked(["a", "b", "a"], options=Options(policy=Policy(FirstTo(2)))).votes == 3
+
+
+def test_a_calibration_gives_the_probability_of_an_error():
+    """By Bayes' rule: with 10 wrong of 100 votes and a margin of 3 the odds are ((1 - p) / p)^3, p smoothed."""
+    calibration = Calibration("ask", {}, "scripted", "truth", 0.1, steps=100)
+    calibration.voters.append(VoterCount("scripted", steps=100, votes=100, wrong=10))
+    decision = asked(["a", "a", "b", "a", "a"], calibration=calibration)
+    wrong = 10.5 / 101
+    assert isclose(decision.error_probability, 1 / (1 + ((1 - wrong) / wrong) ** 3))
+    assert "right with   probability 0.998" in str(decision)
+    with pytest.raises(InputError, match="the calibration is of scripted, not of function"):
+        unerring.ask("Well?", model=lambda prompt: "a", calibration=calibration)
+    with pytest.raises(InputError, match="the calibration has no votes"):
+        asked(["a"] * 3, calibration=Calibration("ask", {}, "scripted", "truth", 0.1))
+
+
+def test_tokens_and_observers_are_those_of_a_run():
+    """Tokens are added up, and the caller's observer sees the step."""
+    seen = []
+
+    class Watch:
+        def decided(self, decided, state):
+            seen.append(decided.step)
+
+    samples = [Sample("a", Usage(10, 2), voter="scripted")] * 3
+    decision = asked(samples, options=Options(observer=Watch()))
+    assert (decision.tokens, seen) == (Usage(30, 6), [0])
+
+
+@pytest.mark.parametrize(("answer", "truth"), [(["a", "b"], "b"), (int, 7), (bool, False), (Person, Person("Ada"))])
+def test_a_known_truth_lets_the_noise_sampler_answer(answer, truth):
+    """A question can be rehearsed without a model."""
+    decision = unerring.ask("Well?", answer, model="noise/p=0.9", truth=truth, k=8, seed=3)
+    assert decision.value == truth
+
+
+def test_without_a_model_a_question_is_for_a_process():
+    """Within a process it is an `Ask`, with guess and truth as choices; elsewhere a forgotten model is an error."""
+    with running_process():
+        question = unerring.ask("When?", date, guess=date(2026, 2, 3), truth=date(2026, 2, 4))
+        with pytest.raises(TypeError, match="k, journal and calibration are those of its run"):
+            unerring.ask("When?", date, k=3)
+    assert isinstance(question, Ask)
+    assert (question.guess, question.truth, question.right) == ("2026-02-03", "2026-02-04", "2026-02-04")
+    assert question.wrong == ("2026-02-05",)
+    assert question.value(question.subtask.parse("2026-02-03")) == date(2026, 2, 3)
+    with pytest.raises(TypeError, match=r"^ask\(\) takes model=\.\.\., such as"):
+        unerring.ask("When?", date)
+
+
+def test_aask_decides_on_the_running_loop():
+    """Several questions can be asked at the same time."""
+
+    async def both():
+        first = unerring.aask("One?", int, model=ScriptedSampler(["1"] * 3))
+        second = unerring.aask("Two?", int, model=ScriptedSampler(["2"] * 3))
+        return await asyncio.gather(first, second)
+
+    assert [decision.value for decision in asyncio.run(both())] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("",), "the prompt is a text with the whole question, not ''"),
+        (("Well?", complex), "an answer cannot be <class 'complex'>"),
+        (("Well?", int, {"check": 5}), "check is a function of the answer's value, not 5"),
+        (("Well?", int, {"schema": {}}), "schema is True or False, not {}"),
+        (("Well?", int, {"paraphrases": "What?"}), "paraphrases and stop are lists of texts"),
+        (("Well?", int, {"truth": "five"}), "'five' is not of the form of the answer: whole number"),
+    ],
+)
+def test_what_no_question_can_have_is_refused_before_a_call(arguments, said):
+    """The error is a `TypeError`, and no call is made."""
+    *positional, named = arguments if isinstance(arguments[-1], dict) else (*arguments, {})
+    model = ScriptedSampler([])
+    with pytest.raises(TypeError) as error:
+        unerring.ask(*positional, model=model, **named)
+    assert str(error.value).startswith(said)
+    assert model.calls == []
