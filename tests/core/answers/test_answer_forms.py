@@ -1,11 +1,12 @@
 """Forms of answers: what a prompt says of each, which texts are read, and which are red flags that say why."""
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple, NewType, NotRequired, TypedDict
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, NewType, NotRequired, TypedDict
 
 import msgspec
 import pydantic
@@ -76,6 +77,14 @@ class Nested:
     item: Item | None
 
 
+@dataclass
+class Marked:
+    kind: Literal["marked"]
+    count: int = 0
+    shared: ClassVar[int] = 3
+    made: int = field(default=1, init=False)
+
+
 Metres = NewType("Metres", int)
 
 READ = [
@@ -126,6 +135,7 @@ READ = [
         Point(1, 1.5, ("a",), date(2026, 2, 3)),
     ),
     (Point | None, "null", None, None),
+    (Marked, '{"kind": "marked"}', {"kind": "marked", "count": 0}, Marked("marked")),
     (Word, '{"text": "HELLO"}', {"text": "hello"}, Word("hello")),
     (Pair, '{"left": 1}', {"left": 1, "right": "1"}, Pair(1)),
     (Movie, '{"title": "Alien"}', {"title": "Alien"}, {"title": "Alien"}),
@@ -204,6 +214,11 @@ def test_other_texts_are_red_flags_that_say_where_and_why(answer, text, reason):
     assert flag.value.reason.startswith(reason)
 
 
+PLACE = (
+    '{"type": "object", "properties": {"lat": {"type": "number"}, "name": {"anyOf": [{"type": "string"}, '
+    '{"type": "null"}]}}, "required": ["lat", "name"], "additionalProperties": false}'
+)
+ARRAY = {"type": "array"}
 SENTENCES = [
     (["yes", "no"], "Answer with exactly one of: yes, no."),
     ({"b", "a", "c"}, "Answer with exactly one of: a, b, c."),
@@ -218,6 +233,11 @@ SENTENCES = [
         "Answer with one JSON object of this form and nothing else:\n"
         '{"x": whole number, "y": number, "tags": [text, ...], "seen": date YYYY-MM-DD or null}',
     ),
+    (Literal["on", "off"] | int, "Answer with exactly one of: on, off, or a whole number."),
+    (Place, f"Answer with one JSON object that this JSON schema describes, and nothing else:\n{PLACE}"),
+    (dict | None, "Answer with one JSON object of this form and nothing else:\n{...}\nor with null for none"),
+    (ARRAY, f"Answer with one JSON array that this JSON schema describes, and nothing else:\n{json.dumps(ARRAY)}"),
+    ({}, "Answer with JSON that this JSON schema describes, and nothing else:\n{}"),
     (
         {"type": "object", "properties": {"b": {"type": "integer"}, "a": {"type": "string"}}},
         "Answer with one JSON object that this JSON schema describes, and nothing else:\n"

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSequence, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -129,7 +129,7 @@ def _literal_shape(values: tuple[Any, ...]) -> Shape:
     given = [one for one in values if one is not None]
     if any(isinstance(one, bytes) for one in given):
         raise TypeError("bytes are no JSON data: write the choices of Literal as texts")
-    choices = listed_choices(given)
+    choices = listed_choices(given, least=1)  # a field may have one value, as a mark of its class
     return choices if len(given) == len(values) else OptionalPlainShape(choices)
 
 
@@ -167,7 +167,7 @@ def _field_shapes(kind: Any, within: tuple[Any, ...]) -> dict[str, Shape]:
         hints = get_type_hints(kind, localns=vars(sys.modules.get(kind.__module__, kind)), include_extras=True)
     except NameError as error:
         raise TypeError(f"the types of {kind.__name__} are not known: {error}; define them in the module") from None
-    names = [one.name for one in kind.__dataclass_fields__.values() if one.init] if is_dataclass(kind) else [*hints]
+    names = [one.name for one in fields(kind) if one.init] if is_dataclass(kind) else [*hints]
     names = [*kind._fields] if hasattr(kind, "_field_defaults") else names
     shapes = {}
     for name in names:

@@ -106,8 +106,8 @@ def _same_number(text: str, choice: Json) -> bool:
         return False
 
 
-def listed_choices(given: Iterable[Any]) -> ChoicesShape:
-    """The shape of choices that a person lists: texts, numbers or truth values."""
+def listed_choices(given: Iterable[Any], least: int = 2) -> ChoicesShape:
+    """The shape of choices that a person lists, `least` or more: texts, numbers, truth values, members of an enum."""
     choices = list(given)
     if isinstance(given, set | frozenset):  # in an order that is the same in every process
         choices.sort(
@@ -117,7 +117,7 @@ def listed_choices(given: Iterable[Any]) -> ChoicesShape:
         if isinstance(one, type) or one is None or not isinstance(one, str | int | float | bool | Enum):
             hint = f"; for an array of them write list[{one.__name__}]" if isinstance(one, type) else ""
             raise TypeError(f"a choice is a text, a number, True or False, not {short(one)}{hint}")
-    if len(choices) < 2:
+    if len(choices) < least:
         raise ValueError(f"an answer has two choices or more; got {short(choices)}")
     return ChoicesShape([_choice(one) for one in choices], choices)
 

@@ -149,6 +149,10 @@ class OptionalShape(Shape):
         self.form = f"{shape.form} or null"
         self.schema = _any_of([shape.schema, {"type": "null"}])
 
+    @property
+    def asked_json(self) -> str:
+        return f"{self.shape.asked_json}\nor with null for none"
+
     def read(self, data: Json, path: str) -> Json:
         """Null, or what the shape reads."""
         return None if data is None else self.shape.read(data, path)

@@ -80,13 +80,11 @@ def _plain_form(shape: PlainShape, lenient: bool) -> AnswerForm[Any]:
         return shape.read_text(without_wrapping(text) if lenient else text)
 
     nullable = isinstance(shape, OptionalShape)
-    end = "." if shape.asked.startswith("exactly") else f"{',' * nullable} and nothing else."
+    end = "." if shape.asked.startswith("exactly") else f"{',' * (', or ' in shape.asked)} and nothing else."
     return _form_of(shape, read, shape.text, f"Answer with {shape.asked}{end}", None, nullable)
 
 
-def _json_form(
-    shape: Shape, lenient: bool, nullable: bool | None = None, how: str = "of this form"
-) -> AnswerForm[Any]:
+def _json_form(shape: Shape, lenient: bool, nullable: bool | None = None) -> AnswerForm[Any]:
     """The form of answers that are JSON."""
     if nullable is None:
         nullable = isinstance(shape, OptionalShape) or (isinstance(shape, AnyShape) and shape.takes_null)
@@ -101,10 +99,7 @@ def _json_form(
         return shape.read(data, "")
 
     is_object = shape.schema is not None and shape.schema.get("type") == "object"
-    kind = (
-        "one JSON object" if shape.form.startswith("{") else "one JSON array" if shape.form.startswith("[") else "JSON"
-    )
-    sentence = f"Answer with {kind} {how} and nothing else:\n{shape.form}"
+    sentence = f"Answer with {shape.asked_json}"
     return _form_of(shape, read, canonical, sentence, shape.schema if is_object else None, nullable)
 
 
@@ -113,7 +108,7 @@ def _schema_form(schema: Mapping[Any, Any], lenient: bool) -> AnswerForm[Any]:
     if any(isinstance(one, type) for one in schema.values()):
         raise TypeError("a dict as an answer is a JSON schema; for named fields write a dataclass or a TypedDict")
     shape = SchemaShape(schema)
-    return _json_form(shape, lenient, shape.takes_null, "that this JSON schema describes,")
+    return _json_form(shape, lenient, shape.takes_null)
 
 
 def _function_form(parse: Callable[[str], Json]) -> AnswerForm[Any]:

@@ -91,6 +91,10 @@ class SchemaShape(Shape):
         return cast(Json, value)
 
     @property
+    def asked_json(self) -> str:
+        return asked_by(self._validator.root, self.form)
+
+    @property
     def takes_null(self) -> bool:
         """Whether null is valid."""
         try:
@@ -103,12 +107,13 @@ class SchemaShape(Shape):
 class Validator:
     """Checks JSON data by one schema.
 
+    root: the schema.
     closed: whether an object has no keys but those of `properties`, where the schema does not say.
     strict: whether an unknown keyword is an error; otherwise it is left to other code.
     """
 
     def __init__(self, schema: Mapping[str, Any], closed: bool = False, strict: bool = True) -> None:
-        self._root = schema
+        self.root = schema
         self._closed = closed
         self._strict = strict
         self._patterns: dict[str, re.Pattern[str]] = {}
@@ -139,7 +144,7 @@ class Validator:
     def check(self, data: Json, path: str) -> None:
         """Raise `RedFlag`, with the path to the first fault, for data that is not valid."""
         try:
-            self._check(data, self._root, path, MAX_DEPTH)
+            self._check(data, self.root, path, MAX_DEPTH)
         except RecursionError:
             raise fault(path, "is nested too deeply") from None
 
@@ -231,7 +236,7 @@ class Validator:
 
     def _target(self, reference: Any) -> Any:
         """The part of the schema that a reference names, such as #/$defs/Point."""
-        return referenced(self._root, reference)
+        return referenced(self.root, reference)
 
     def _pattern(self, pattern: Any) -> re.Pattern[str]:
         if not isinstance(pattern, str):
@@ -244,6 +249,13 @@ class Validator:
                     f"the pattern {short(pattern)} of a JSON schema is no regular expression: {error}"
                 ) from None
         return self._patterns[pattern]
+
+
+def asked_by(schema: Mapping[str, Any], text: str) -> str:
+    """What follows "Answer with" in a prompt for data that a schema describes, which is shown as `text`."""
+    outer = referenced(schema, schema["$ref"]) if "$ref" in schema else schema
+    kind = {"object": "one JSON object", "array": "one JSON array"}.get(str(outer.get("type")), "JSON")
+    return f"{kind} that this JSON schema describes, and nothing else:\n{text}"
 
 
 def schema_text(schema: Mapping[str, Any]) -> str:
@@ -302,10 +314,13 @@ class _NotStrict(Exception):
     """The schema has no strict form."""
 
 
+_NOT_SENT = {"title", "default", "$defs", "definitions", "$schema", "$id", "discriminator"}
+
+
 def _strict(schema: Any, root: Mapping[str, Any], whole: bool) -> Json:
     if not isinstance(schema, Mapping):
         raise _NotStrict
-    own = {name: value for name, value in schema.items() if name not in {"title", "default", "$defs", "discriminator"}}
+    own = {name: value for name, value in schema.items() if name not in _NOT_SENT}
     if "$ref" in own:
         target = referenced(root, own.pop("$ref"))
         own = {**{name: one for name, one in target.items() if name not in {"title", "default"}}, **own}

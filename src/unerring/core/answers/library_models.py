@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from unerring.core.answers.json_schema import Validator, schema_text, strict_schema
+from unerring.core.answers.json_schema import Validator, asked_by, schema_text, strict_schema
 from unerring.core.answers.shape import Shape, fault, unfit
 from unerring.core.voting.canonical import Json
 
@@ -32,6 +32,10 @@ class LibraryShape(Shape):
         self._validator = Validator(schema, closed=True, strict=False)
         self.schema = strict_schema(schema)
         self.form = schema_text(self.schema or schema)
+
+    @property
+    def asked_json(self) -> str:
+        return asked_by(self._validator.root, self.form)
 
     def read(self, data: Json, path: str) -> Json:
         """What the class writes of an object that it accepts."""

@@ -23,6 +23,12 @@ class Shape(ABC):
     form: str
     schema: Schema | None = None
 
+    @property
+    def asked_json(self) -> str:
+        """What follows "Answer with" in a prompt where the whole answer is JSON."""
+        kind = {"{": "one JSON object", "[": "one JSON array"}.get(self.form[:1], "JSON")
+        return f"{kind} of this form and nothing else:\n{self.form}"
+
     @abstractmethod
     def read(self, data: Json, path: str) -> Json:
         """The choice of JSON data, the same for equal values; raises `RedFlag` with the path of a fault."""
