@@ -235,3 +235,13 @@ def test_what_no_question_can_have_is_refused_before_a_call(arguments, said):
         unerring.ask(*positional, model=model, **named)
     assert str(error.value).startswith(said)
     assert model.calls == []
+
+
+def test_a_schema_keeps_the_order_of_its_keys_in_the_journal(tmp_path):
+    """A question with a schema is asked in the same words when its journal resumes it."""
+    schema = {"type": "object", "required": ["b"], "properties": {"b": {"type": "integer"}, "a": {"type": "integer"}}}
+    journal = tmp_path / "q.db"
+    sampler = ScriptedSampler(['{"b": 1}', '{"b": 2}', '{"b": 1}', '{"b": 1}', '{"b": 1}', '{"b": 1}'])
+    with pytest.raises(StepUndecided):
+        unerring.ask("Well?", schema, model=sampler, journal=journal, options=Options(vote_cap=3))
+    assert unerring.resume(journal, model=sampler, options=Options(vote_cap=9)).answer == {"b": 1}

@@ -74,6 +74,16 @@ def test_the_example_class_is_an_endpoint():
     assert (sampler.name, sampler.model) == ("acme/tiny-a@http://127.0.0.1:18080/v1", "tiny-a")
 
 
+def test_the_example_of_one_question_runs(tmp_path, monkeypatch, capsys):
+    """The example decides its question; run a second time it gives what its journal holds."""
+    monkeypatch.chdir(tmp_path)
+    [page] = [page for page in PAGES if page.stem == "one-question"]
+    [example] = blocks(page, "python")
+    for _ in range(2):
+        exec(example, {"__name__": "example"})  # noqa: S102
+        assert capsys.readouterr().out.startswith("2026-12-24 {")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_python_in_the_pages_is_python(page):
     """Each block compiles."""
