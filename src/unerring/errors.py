@@ -3,6 +3,7 @@
     UnerringError
     ├── InputError            you: an argument, a process or a file cannot be used as asked
     │   ├── UserCodeFailed    your module raised while it was imported, or your class while an object was made
+    │   ├── ActFailed         a side effect of a function process raised an error, also when it was run again
     │   ├── NoKCanHelp        votes are right too rarely for any margin to reach the target
     │   └── ChainChanged      the process's code no longer does what the journal says it did
     ├── ProviderError         the provider: a call failed; its `kind` is a `FailureKind`
@@ -16,6 +17,7 @@
     └── Stopped               the run stopped before its end and can be resumed
         ├── StepUndecided     a step reached its cap of votes or of flagged samples
         ├── StepRefused       the provider refuses the question of a step, and answers others
+        ├── ActUnknown        it is not known whether a side effect that must not be run twice has happened
         ├── StepLimit         the given number of steps is done
         ├── BudgetSpent       the next call might cost more than is left of the budget
         ├── VotesCopied       too many replies were copies of earlier ones, from a cache
@@ -41,6 +43,13 @@ class InputError(UnerringError):
 
 class UserCodeFailed(InputError):
     """A user's module raised while it was imported, or a class while an object was made; `__cause__` has the error."""
+
+
+class ActFailed(UserCodeFailed):
+    """A side effect of a function process raised an error at each attempt; `__cause__` has the last one where known.
+
+    The function may catch it and continue: then a resumed run does not try the side effect again.
+    """
 
 
 class NoKCanHelp(InputError):
@@ -195,6 +204,21 @@ class StepRefused(Stopped):
     def __init__(self, message: str, step: int | None = None) -> None:
         super().__init__(message)
         self.step = step
+
+
+class ActUnknown(Stopped):
+    """A side effect that must not be run twice was begun, and it is not known whether it happened.
+
+    name: the name of its function.
+    key: its idempotency key.
+    """
+
+    kind = "unknown act"
+
+    def __init__(self, message: str, name: str = "", key: str = "") -> None:
+        super().__init__(message)
+        self.name = name
+        self.key = key
 
 
 class StepLimit(Stopped):

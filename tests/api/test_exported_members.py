@@ -9,6 +9,8 @@ import unerring
 
 # The public interface. Taking a name out breaks users' programs; putting one in is a promise to keep it.
 PUBLIC = [
+    "ActFailed",
+    "ActUnknown",
     "AheadBy",
     "Budget",
     "BudgetSpent",
@@ -51,11 +53,13 @@ PUBLIC = [
     "Usage",
     "aask",
     "acalibrate",
+    "act",
     "aresume",
     "arun",
     "ask",
     "calibrate",
     "fork",
+    "gather",
     "json_answer",
     "lenient_json",
     "open",
@@ -65,6 +69,7 @@ PUBLIC = [
     "resume",
     "review",
     "run",
+    "settle",
     "steps",
     "verify",
 ]

@@ -4,6 +4,7 @@ from unerring.api.asking import aask, ask
 from unerring.api.budget import Budget
 from unerring.api.calibration.calibrating import PilotOptions, acalibrate, calibrate
 from unerring.api.decision import Decision
+from unerring.api.journals.acts import settle
 from unerring.api.journals.fork import fork
 from unerring.api.journals.history import report, steps
 from unerring.api.journals.journal_file import JournalFile, open  # noqa: A004  (users write unerring.open)
@@ -15,6 +16,7 @@ from unerring.api.planning import Target, plan
 from unerring.api.result import Result
 from unerring.api.running import aresume, arun, resume, run
 from unerring.core.chain import Chain, Rehearsal, Subtask
+from unerring.core.functions.awaitables import act, gather
 from unerring.core.planning.costs import Price
 from unerring.core.reporting.run_report import Report
 from unerring.core.reporting.steps import Step, StepSample
@@ -25,6 +27,8 @@ from unerring.core.voting.race import AheadBy, FirstTo, Majority
 from unerring.core.voting.redflag import FlagRules, RedFlag
 from unerring.core.voting.sample import Finish, Sample, Settings, Usage
 from unerring.errors import (
+    ActFailed,
+    ActUnknown,
     BudgetSpent,
     ChainChanged,
     InputError,
@@ -43,6 +47,8 @@ from unerring.runtime.calls.patience import Patience
 from unerring.runtime.config import Guards
 
 __all__ = [
+    "ActFailed",
+    "ActUnknown",
     "AheadBy",
     "Budget",
     "BudgetSpent",
@@ -85,11 +91,13 @@ __all__ = [
     "Usage",
     "aask",
     "acalibrate",
+    "act",
     "aresume",
     "arun",
     "ask",
     "calibrate",
     "fork",
+    "gather",
     "json_answer",
     "lenient_json",
     "open",
@@ -99,6 +107,7 @@ __all__ = [
     "resume",
     "review",
     "run",
+    "settle",
     "steps",
     "verify",
 ]

@@ -121,7 +121,9 @@ def result_of(run: LiveRun, last: Json, path: str | Path | None) -> Result:
     """The result of a finished run with this last state."""
     report = report_of(run.state, run.series)
     journal = None if path is None else str(path)
-    return Result(last, run.state.committed, report, run.chain.answer(last), journal)
+    answer = run.chain.answer(last)
+    state = last if run.chain.function is None else answer  # the state of a function is of no use outside
+    return Result(state, run.state.committed, report, answer, journal)
 
 
 class _SeriesObserver:

@@ -1,6 +1,6 @@
 """Make chains by their names, check a user's own, and name them in journals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,20 @@ from unerring.adapters.user_code.modules import import_object, object_of_class
 from unerring.core.chain import Chain
 from unerring.core.chain_form import is_chain, misfit, not_a_chain, own_method
 from unerring.core.checked_chain import MADE_WITH, CheckedChain
+from unerring.core.functions.function_chain import (
+    FunctionChain,
+    function_chain,
+    is_function_process,
+    named_arguments,
+)
+from unerring.core.functions.names import plain_function
 from unerring.core.journal.digests import SCRIPT_MODULE, same_process
 from unerring.core.suggestions import did_you_mean
 from unerring.core.voting.canonical import Json
 from unerring.errors import InputError
 from unerring.processes import SHIPPED
+
+LOCAL = "<locals>"  # in the name of a class or function that is defined within a function: no name makes it again
 
 
 class DefinedInScript(InputError):
@@ -40,9 +49,11 @@ def require_process(journal: str | Path, process: str, chain: CheckedChain) -> N
 
 
 def class_name(chain: CheckedChain) -> str:
-    """The place of a chain's class: `package.module:Class`."""
-    kind = type(chain.original)
-    return f"{kind.__module__}:{kind.__qualname__}"
+    """The place of a chain's class, or of the function that it is made of: `package.module:Class`."""
+    defined: Any = type(chain.original)
+    if chain.function is not None:
+        defined = plain_function(chain.function.function)
+    return f"{defined.__module__}:{defined.__qualname__}"
 
 
 def name_to_import(chain: Chain, given: str) -> str | None:
@@ -57,7 +68,7 @@ def name_to_import(chain: Chain, given: str) -> str | None:
 def is_made_by_name(process: str) -> bool:
     """Whether the name that a journal has of its process makes it; the names of `Chain.name` and of scripts do not."""
     module, colon, _ = process.partition(":")
-    return process in SHIPPED or (bool(colon) and module != SCRIPT_MODULE)
+    return process in SHIPPED or (bool(colon) and module != SCRIPT_MODULE and LOCAL not in process)
 
 
 def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission = GIVEN) -> Chain:
@@ -76,9 +87,31 @@ def make_chain(name: str, parameters: Mapping[str, Json], permission: Permission
         if own_method(made, "parameters") is None:
             with suppress(AttributeError, TypeError):  # a class with slots
                 setattr(made, MADE_WITH, dict(parameters))
+    elif is_function_process(made):
+        made = function_chain(made, parameters)
     elif parameters:
         raise InputError(f"{name} is an object, not a class; it takes no parameters")
     return required_chain(made, name).original
+
+
+def process_of(process: Any, args: Sequence[Any] | Mapping[str, Any] = ()) -> CheckedChain:
+    """A chain, or an async function with its arguments, as the runtime calls it.
+
+    Raises `InputError` for another object, and for arguments that the function does not take.
+    """
+    if is_function_process(process):
+        positional, named = ((), args) if isinstance(args, Mapping) else (args, {})
+        return CheckedChain(FunctionChain(process, named_arguments(process, positional, named)))
+    if args:
+        raise InputError("args are those of an async function: a chain is made with its own arguments")
+    return required_chain(process)
+
+
+def made_again(process: Any, parameters: Mapping[str, Json]) -> CheckedChain:
+    """A process that is given to continue a run: an async function takes the arguments that the run began with."""
+    if is_function_process(process):
+        return CheckedChain(function_chain(process, parameters))
+    return required_chain(process)
 
 
 def required_chain(chain: Any, name: str = "") -> CheckedChain:
@@ -88,6 +121,8 @@ def required_chain(chain: Any, name: str = "") -> CheckedChain:
     """
     if isinstance(chain, CheckedChain):
         return chain
+    if is_function_process(chain):
+        return CheckedChain(function_chain(chain, {}))
     if isinstance(chain, type) and is_chain(chain):
         raise InputError(f"{chain.__name__} is a class: pass an object of it, {chain.__name__}(...)")
     if isinstance(chain, type) or not is_chain(chain):

@@ -1,6 +1,6 @@
 """Run a chain and resume a run, from plain Python or on the running event loop."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
@@ -12,28 +12,32 @@ from unerring.api._resuming import resume_run
 from unerring.api._starting import NewRun, start_run
 from unerring.api._terminal_progress import progress_observer
 from unerring.api.budget import Budget
-from unerring.api.chains import required_chain
-from unerring.api.models import Model
+from unerring.api.chains import process_of
+from unerring.api.models import Model, require_chain_and_model
 from unerring.api.options import Options
 from unerring.api.result import Result
 from unerring.core.arguments import require_made, require_path
 from unerring.core.chain import Chain, S
+from unerring.core.checked_chain import CheckedChain
+from unerring.core.functions.function_chain import is_function_process
 from unerring.errors import Stopped
 from unerring.runtime.config import Guards, StopRequest
 from unerring.runtime.signals import run_stoppable
 
 
-def run(
-    chain: Chain[S, Any],
+def run(  # noqa: PLR0913  (one parameter for each thing that a run is made of)
+    chain: Chain[S, Any] | Callable[..., Coroutine[Any, Any, Any]],
     model: Model = "embedded",
     journal: str | Path | None = None,
     k: int | None = None,
     seed: int = 0,
     options: Options = Options(),
+    *,
+    args: Sequence[Any] | Mapping[str, Any] = (),
 ) -> Result[S]:
-    """Run a chain to its end, every step decided by voting; or resume the run that its journal holds already.
+    """Run a process to its end, every step decided by voting; or resume the run that its journal holds already.
 
-    chain: the process.
+    chain: the process, a chain or an async function that awaits `ask`, `act` and `gather`.
     model: a specification (`"embedded"`), a function `(prompt, settings) -> text` or `prompt -> text`, a sampler, or a
         list of these that take turns.
     journal: the file that makes the run resumable; without one it is kept in memory.
@@ -42,6 +46,7 @@ def run(
         fields hold; a policy with another rule than `AheadBy` is refused beside it.
     seed: of the samples.
     options: everything else.
+    args: the arguments of an async function, in order or by name, JSON data.
 
     A journal of the same process, parameters, model, policy, seed and request settings is resumed, and the result of a
     finished run is returned as it is. A journal of another run is refused, with what differs.
@@ -51,24 +56,28 @@ def run(
     at once.
     """
     refuse_in_import()
-    policy, plan = run_policy(chain, model, k, options)
-    new = NewRun(required_chain(chain), model, journal, policy, plan, seed)
+    process = _process(chain, model, args)
+    policy, plan = run_policy(process, model, k, options)
+    new = NewRun(process, model, journal, policy, plan, seed)
     with _stops_name_journal(journal), _with_progress(options) as shown:
         return run_stoppable(lambda stop: start_run(new, shown, stop), options.grace)
 
 
-async def arun(
-    chain: Chain[S, Any],
+async def arun(  # noqa: PLR0913
+    chain: Chain[S, Any] | Callable[..., Coroutine[Any, Any, Any]],
     model: Model = "embedded",
     journal: str | Path | None = None,
     k: int | None = None,
     seed: int = 0,
     options: Options = Options(),
+    *,
+    args: Sequence[Any] | Mapping[str, Any] = (),
 ) -> Result[S]:
     """Run a chain like `run`, on the running event loop. Cancelling it leaves a journal that can be resumed."""
     refuse_in_import()
-    policy, plan = run_policy(chain, model, k, options)
-    new = NewRun(required_chain(chain), model, journal, policy, plan, seed)
+    process = _process(chain, model, args)
+    policy, plan = run_policy(process, model, k, options)
+    new = NewRun(process, model, journal, policy, plan, seed)
     with _stops_name_journal(journal), _with_progress(options, default=False) as shown:
         return await start_run(new, shown, StopRequest())
 
@@ -99,6 +108,15 @@ async def aresume(
     require_path("journal", journal)
     with _stops_name_journal(journal), _with_progress(options, default=False) as shown:
         return await resume_run(Path(journal), chain, model, shown, StopRequest())
+
+
+def _process(
+    process: Chain | Callable[..., Any], model: Model, args: Sequence[Any] | Mapping[str, Any]
+) -> CheckedChain:
+    """The process of a run; raises `InputError` for one that cannot be used."""
+    if not is_function_process(process):
+        require_chain_and_model(process, model)
+    return process_of(process, args)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 from unerring.adapters.files.jsonl import json_line, json_value
 from unerring.api.journals import history as reading
 from unerring.api.journals import review as reviewing
+from unerring.api.journals.acts import PendingAct, settle
 from unerring.api.journals.review import Candidate, Parked, ParkedSample, Recorded, Review
 from unerring.cli.command import Command, option
 from unerring.cli.exits import DONE
@@ -42,6 +44,8 @@ _OF_TEXT = {kind.value for kind in FLAGS_OF_TEXT}
     type=FILE,
     help="With --model, if the run has a budget in dollars: a TOML file with dollars per million tokens.",
 )
+@option("--happened", is_flag=True, help="The side effect that the run waits for happened; --answer has its result.")
+@option("--did-not-happen", is_flag=True, help="It did not: it is run when the run continues.")
 @option("--full", is_flag=True, help="Show all samples, and shorten no text.")
 @option("-v", "--verbose", is_flag=True, help="With --json: also the samples, and the messages before the question.")
 @judging_options
@@ -53,6 +57,8 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     resample: bool,
     model: str | None,
     prices: Path | None,
+    happened: bool,
+    did_not_happen: bool,
     full: bool,
     verbose: bool,
     process: str | None,
@@ -61,7 +67,8 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 ) -> int:
     """Show the step at which the run in FILE stopped, and decide it.
 
-    A run stops at a step that no answer won (undecided), or whose question the provider refused.
+    A run stops at a step that no answer won (undecided), or whose question the provider refused; and at a side effect
+    that must not be run twice, if it is not known whether it happened.
 
     \b
     unerring review run.db                 what was asked, the candidates and every sample
@@ -69,19 +76,27 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     unerring review run.db --answer 42     this choice is right, given as JSON
     unerring review run.db --resample      draw the samples again
     unerring review run.db --model SPEC    draw them from another model
+    unerring review run.db --happened      the side effect happened (--answer '"sent"': this is its result)
 
     The decision goes into the journal, and unerring resume FILE continues from there. The certificate of the run
     does not count such a step as evidence, and says how many there are.
     """
     if prices is not None and model is None:
         raise InputError("--prices is for --model SPEC; give that too")
+    given = ... if answer is None else _given(answer)
+    if happened or did_not_happen:
+        if happened is did_not_happen or choose is not None or resample or model is not None:
+            raise InputError("give one of --happened, --did-not-happen, and the options that decide a step")
+        return _settled(file, settle(file, happened, None if given is ... else given), happened, as_json)
     if choose is not None or answer is not None or resample or model is not None:
-        given = ... if answer is None else _given(answer)
         recorded = reviewing.decide(file, choose, resample, model, prices, process, trust, given)
         return _decided(file, recorded, as_json)
     found = reviewing.review(file, process, trust)
     if as_json:
         click.echo(json_line(review_json(found, file, full or verbose)))
+    elif found.act is not None and found.act.once:
+        for line in _unknown_act(found.act, file):
+            click.echo(line)
     elif found.parked is None:
         click.echo(printable(f"{found.note}{_advice(file) if found.status == 'paused' else ''}"))
     else:
@@ -91,6 +106,27 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
             click.echo(printable(f"note: the question {shown}: {why}"), err=True)
         for line in _listing(found, found.parked, file, full):
             click.echo(line)
+    return DONE
+
+
+def _unknown_act(act: PendingAct, file: Path) -> Iterator[str]:
+    """The lines that show a side effect of which no end is known, each printable."""
+    command = command_on("review", file)
+    yield row("act", f"{act.name}, before step {act.step} of {file}: begun, and it is not known whether it happened")
+    yield row("key", act.key)
+    yield row("begun", datetime.fromtimestamp(act.time, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"))
+    yield row("decide with", f"{command} --happened, and --answer JSON for its result if it has one")
+    yield row("or with", f"{command} --did-not-happen: it is run when the run continues")
+
+
+def _settled(file: Path, act: PendingAct, happened: bool, as_json: bool) -> int:
+    """Print what was recorded of a side effect, and how to continue."""
+    if as_json:
+        recorded = {"journal": str(file), **asdict(act), "happened": happened, "resume": command_on("resume", file)}
+        click.echo(json_line(recorded))
+    else:
+        what = "happened" if happened else "did not happen, and is run when the run continues"
+        click.echo(printable(f"recorded: {act.name} before step {act.step} {what}; {continuing(file)}"))
     return DONE
 
 
@@ -158,6 +194,7 @@ def review_json(found: Review, file: Path, whole: bool) -> dict[str, Any]:
         "steps": found.steps,
         "undecided": step,
         "note": found.note,
+        "act": None if found.act is None else asdict(found.act),
     }
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
+from threading import local
 from typing import Any, Generic, TypeVar
 
 from unerring.core.chain import Subtask
@@ -11,22 +11,32 @@ from unerring.core.voting.canonical import Json
 
 T = TypeVar("T")
 
-_RUNNING: ContextVar[bool] = ContextVar("running", default=False)
+_RUNNING = local()  # of each thread, and not of a context, which tasks that the function starts would inherit
 
 
 @contextmanager
 def running_process() -> Iterator[None]:
     """Note that the function of a process runs meanwhile, in this thread: there `ask` is a step of the process."""
-    before = _RUNNING.set(True)
+    before = is_in_process()
+    _RUNNING.function = True
     try:
         yield
     finally:
-        _RUNNING.reset(before)
+        _RUNNING.function = before
 
 
 def is_in_process() -> bool:
     """Whether the caller is the function of a process, or called by it."""
-    return _RUNNING.get()
+    return getattr(_RUNNING, "function", False)
+
+
+def require_in_process(what: str) -> None:
+    """Raise `RuntimeError` where something that only the function of a process awaits is awaited elsewhere."""
+    if not is_in_process():
+        raise RuntimeError(
+            f"{what} is awaited by the function of a process, which unerring.run runs, and by no task of asyncio: ask "
+            "several questions at once by unerring.gather"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,4 +60,5 @@ class Ask(Generic[T]):
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Hand the question to the process that runs the function, and return what was decided."""
+        require_in_process("ask(...)")
         return self.value((yield self))

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias, cast
 
 from unerring.core.chain import Chain, Rehearsal, Subtask
 from unerring.core.chain_form import own_method
+from unerring.core.functions.function_chain import FunctionChain
 from unerring.core.journal.entries import digest_of
 from unerring.core.short_text import short
 from unerring.core.user_code import OWN_ERRORS, call_own, json_of, raise_own, wrong_return
@@ -13,7 +14,9 @@ from unerring.core.voting.redflag import RedFlag, require_usable
 
 MADE_WITH = "_unerring_made_with"  # attribute of a chain without parameters() that was made by its name
 
-GivenChain: TypeAlias = "Chain | CheckedChain | str | None"  # a name, or nothing, is one to be made
+GivenChain: TypeAlias = (
+    "Chain | CheckedChain | Callable[..., Any] | str | None"  # a name, or nothing, is one to be made
+)
 Check: TypeAlias = Callable[[Json, Json, int | None], RedFlag | None]
 
 
@@ -30,10 +33,12 @@ class CheckedChain:
     name: the name that the chain gives itself; None where it gives none.
     version: the version that the chain gives itself; None where it gives none.
     embedded: the embedded model that was trained on its prompts; None for the usual one.
+    function: the function process that it is; None for a chain that was written as one.
     """
 
     def __init__(self, chain: Chain) -> None:
         self.original = chain
+        self.function = chain if isinstance(chain, FunctionChain) else None
         self.name: Any = getattr(chain, "name", None)
         self.version: Any = getattr(chain, "version", None)
         self.embedded: str | None = getattr(chain, "embedded", None)
@@ -54,7 +59,9 @@ class CheckedChain:
         return json_of(state, "start", "state", None, self._start)
 
     def require_step(self, state: Json) -> None:
-        """Raise `WrongReturn` where the first question is None, unless length() is 0."""
+        """Raise `WrongReturn` where the first question of a chain is None, unless length() is 0."""
+        if self.function is not None:
+            return
         if self.subtask(state, 0) is None and self.length() != 0:
             said = (
                 "returned None at the first state: the process has no steps; is a return missing? A process that may "
@@ -77,6 +84,11 @@ class CheckedChain:
             said = f"returned {short(subtask)}; it returns a Subtask, or None at the end"
             raise wrong_return("subtask", said, step, self._subtask)
         return subtask
+
+    def ends_at(self, state: Json, step: int) -> bool:
+        """Whether the process ends at a state."""
+        waits = self.function is not None and self.function.act(state) is not None
+        return not waits and self.subtask(state, step) is None
 
     def require_end(self, step: int, length: int | None) -> None:
         """Raise `WrongReturn` where the chain ended before the `length` steps that it has; None has no limit."""

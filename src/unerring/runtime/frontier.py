@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.journal.entries import Committed, Finished, Paused, Shortlisted
+from unerring.core.journal.function_entries import ActBegun, ActEnded, ActErred, Conceded
 from unerring.core.journal.state import RunState
 from unerring.core.reporting.summary import counted
 from unerring.core.user_code import error_line
@@ -89,7 +90,11 @@ class Frontier:
     def commit_to(self, step: OpenStep, state: Json, digest: str) -> None:
         """Commit a step whose next state is known already."""
         self._watch_for_change(state, digest)
-        decided = self._ledger.record(Committed(step.step, digest))
+        self._move(Committed(step.step, digest), state)
+
+    def _move(self, entry: Committed | Conceded, state: Json) -> None:
+        """Record the end of a step, and move on to the state that it leads to."""
+        decided = self._ledger.record(entry)
         self.at = state
         if self.config.observer is not None and decided is not None:
             self.config.observer.decided(decided, self.run_state)
@@ -103,6 +108,21 @@ class Frontier:
         if self._unchanged == MAX_UNCHANGED_STEPS:
             show = self.config.notice or log.warning
             show(f"the state has not changed for {MAX_UNCHANGED_STEPS} steps: does advance() return the new one?")
+
+    def conceded(self, step: OpenStep, error: StepUndecided) -> bool:
+        """Whether a function process continues after an undecided step; records that, and moves on."""
+        function = self.chain.function
+        state = None if function is None else function.undecided(self.at, error)
+        if state is None:
+            return False
+        digest = self.chain.digest(state, step.step + 1)
+        self._move(Conceded(step.step, error.reason, digest), state)
+        return True
+
+    async def record_act(self, entry: ActBegun | ActEnded | ActErred) -> None:
+        """Record the beginning or the end of a side effect; returns once that is durable."""
+        self._ledger.record(entry)
+        await self._ledger.journal.commit()
 
     def shortlist(self, question: Question) -> bool:
         """Whether an open step is given a shortlist of its choices now; records that. See `Subtask.shortlist`."""

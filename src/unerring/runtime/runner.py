@@ -10,6 +10,7 @@ from unerring.core.journal.state import RunState
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.race import Continue, Undecided, Won
 from unerring.errors import Interrupted
+from unerring.runtime.acts import performed
 from unerring.runtime.calls.ledger import Ledger
 from unerring.runtime.config import RunConfig
 from unerring.runtime.frontier import Frontier, pausing, undecided_error
@@ -52,15 +53,21 @@ async def run_chain(
 
 
 async def _one_by_one(frontier: Frontier, sampling: Sampling) -> None:
-    while (question := frontier.question()) is not None:
+    while (question := frontier.question()) is not None or await performed(frontier):
+        if question is None:  # a side effect was run instead
+            continue
         choice = await _decided(question, sampling, frontier)
-        frontier.commit(question.step, choice)
+        if choice is not None:
+            frontier.commit(question.step, choice)
         if question.step.step % STEPS_PER_TURN == 0:
             await asyncio.sleep(0)  # instant samplers never wait, and the event loop has to handle signals
 
 
-async def _decided(question: Question, sampling: Sampling, frontier: Frontier) -> str:
-    """Draw samples until the step has a winner; raises `StepUndecided` at its caps."""
+async def _decided(question: Question, sampling: Sampling, frontier: Frontier) -> str | None:
+    """Draw samples until the step has a winner; raises `StepUndecided` at its caps.
+
+    Returns None where a function process continues after an undecided step.
+    """
     step, stop = question.step, frontier.config.stop
     while True:
         frontier.shortlist(question)
@@ -68,7 +75,10 @@ async def _decided(question: Question, sampling: Sampling, frontier: Frontier) -
             case Won(candidate):
                 return step.choice(candidate)
             case Undecided():
-                raise undecided_error(step)
+                error = undecided_error(step)
+                if frontier.conceded(step, error):
+                    return None
+                raise error
             case Continue():
                 if stop.reason is not None:
                     raise Interrupted(stop.reason)

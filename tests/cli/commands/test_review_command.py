@@ -62,7 +62,7 @@ def test_review_shows_the_question_and_the_samples(stopped):
 def test_review_as_json_has_all_of_it(stopped):
     """`-v --json` is one object with all of that, choices as JSON values, and every sample."""
     found = json.loads(stopped("review", "run.db", "--json", "-v").out)
-    assert found.keys() == {"journal", "process", "parameters", "status", "steps", "undecided", "note"}
+    assert found.keys() == {"journal", "process", "parameters", "status", "steps", "undecided", "note", "act"}
     step = found["undecided"]
     assert (step["step"], step["votes"], step["prompts"], step["ruled"]) == (0, 60, {"1": "double 1"}, None)
     assert [one["number"] for one in step["candidates"]] == [1, 2, 3]

@@ -132,7 +132,7 @@ class ComparedRun(ReplayedRun):
         """Compare the end of a finished run, or the next step of another one where it has samples."""
         step, number = self.state.frontier, self.state.committed
         if self.state.finished is not None:
-            if not self.changes and self.chain.subtask(self.at, number) is not None:
+            if not self.changes and not self.chain.ends_at(self.at, number):
                 self.changes.append(f"it no longer ends after {number:,} steps")
             return
         self.keeps_samples = self.chain.digest(self.at, number) == self.state.last_digest

@@ -24,7 +24,8 @@ from unerring.core.arguments import require_made, require_path
 from unerring.core.chain import Chain
 from unerring.core.checked_chain import GivenChain
 from unerring.core.journal.digests import identity_of
-from unerring.core.journal.entries import Allowed, Committed, Entry, Inherited, Opened, Paused
+from unerring.core.journal.entries import Allowed, Committed, Entry, Inherited, Opened, Paused, Resumed
+from unerring.core.journal.function_entries import ActBegun, ActEnded, ActErred, Conceded
 from unerring.core.journal.review_entries import Accepted
 from unerring.core.journal.spend import SpendLimits
 from unerring.core.journal.state import RunState
@@ -119,6 +120,9 @@ def _entries(source: "_ForkedRun", opened: Opened, paying: Allowed | None, time:
     yield Paused("forked", f"forked at step {source.step:,}, and not gone on with yet", time)
 
 
+_BETWEEN_STEPS = (ActBegun, ActEnded, ActErred, Paused, Resumed, Allowed, Accepted)
+
+
 class _ForkedRun(ReplayedRun):
     """A run that is forked, replayed up to a step.
 
@@ -130,6 +134,8 @@ class _ForkedRun(ReplayedRun):
         super().__init__(path, given, trust)
         self.step = step
         self.hash = ""
+        self._begun: ActBegun | None = None
+        self._acts: list[ActBegun | ActEnded | ActErred] = []
         self._remade_at = 0  # the number of the entry with the parameters that the process is made with
 
     @property
@@ -137,16 +143,31 @@ class _ForkedRun(ReplayedRun):
         """Whether this user began the run, or trusts it."""
         return permission_for(self.path, self.opened, self.trust).journal is None
 
-    def steps(self) -> Iterator[Inherited]:
+    def steps(self) -> Iterator[Inherited | ActBegun | ActEnded | ActErred]:
         """Yield the steps before the one to fork at, with the digests of the states that the process leads to now.
+
+        Side effects before it that have ended are among them: the fork does not run them again.
 
         Raises `InputError` where there are too few, and `ChainChanged` where these are not the states of the run.
         """
         self.clear()
         for decided in self.replayed(self.entries()):
+            if decided.undecided is not None:
+                raise InputError(
+                    f"step {decided.step} of {self.path} stayed undecided, and no run can take it over: fork it at "
+                    "that step or before"
+                )
+            yield from self._taken_acts()
             same, following = not self.changes, decided.step + 1
             digest = self.state.last_digest if same else self.chain.digest(self.at, following)
             yield Inherited(decided.step, decided.choice, digest)
+        yield from self._taken_acts()
+        pending = self.state.acts.pending
+        if pending is not None and pending.once:
+            raise InputError(
+                f"{self.path}: it is not known whether {pending.name} before step {pending.step} happened: say so "
+                "with `unerring review` first, or fork it at an earlier step"
+            )
         if self.state.committed < self.step:
             raise InputError(
                 f"{self.path} has {self.state.committed:,} committed steps: fork it at step 0 to "
@@ -161,14 +182,28 @@ class _ForkedRun(ReplayedRun):
         reader = JournalReader(self.path)
         for entry in reader.entries():
             at_step = self.state.committed == self.step
-            if at_step and isinstance(entry, Committed | Inherited):
+            if at_step and isinstance(entry, Committed | Inherited | Conceded):
                 return  # nothing accepted the change
+            if at_step and self.step > 0 and not self.changes and not isinstance(entry, _BETWEEN_STEPS):
+                return
             if self.step == 0 and not self.changes and not isinstance(entry, Opened | Allowed):
                 return
             yield entry
             self.hash = reader.hash.hex()
-            if self.state.committed == self.step > 0 and not self.changes:
+            if self.state.committed == self.step > 0 and not self.changes and self.chain.function is None:
                 return
+
+    def perform(self, entry: ActBegun | ActEnded | ActErred) -> None:
+        """Keep a side effect once it has ended."""
+        super().perform(entry)
+        if isinstance(entry, ActBegun):
+            self._begun = entry
+        elif entry.state is not None and self._begun is not None:
+            self._acts += [self._begun, replace(entry, state=self.chain.digest(self.at, entry.step))]
+
+    def _taken_acts(self) -> Iterator[ActBegun | ActEnded | ActErred]:
+        yield from self._acts
+        self._acts = []
 
     def remade_with(self, accepted: Accepted, rest: Iterable[Entry]) -> Accepted | None:
         """The change itself, where the process was made with other parameters: later ones may come after the step."""

@@ -5,16 +5,18 @@ from pathlib import Path
 
 from unerring.adapters.sqlite.reader import JournalReader, without_entries
 from unerring.adapters.trust.permission import CodeNotAllowed
-from unerring.api.chains import DefinedInScript, make_chain, require_process, required_chain
+from unerring.api.chains import DefinedInScript, made_again, make_chain, require_process, required_chain
 from unerring.api.journals.history import applied
 from unerring.api.journals.trust import permission_for
 from unerring.core.checked_chain import CheckedChain, GivenChain
+from unerring.core.functions.function_chain import is_function_process
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Entry, Opened
+from unerring.core.journal.function_entries import ActBegun, ActEnded, ActErred
 from unerring.core.journal.review_entries import Accepted
 from unerring.core.journal.state import RunState
 from unerring.core.voting.canonical import Json
-from unerring.errors import InputError, UserCodeFailed
+from unerring.errors import InputError, StepUndecided, UserCodeFailed
 
 
 class ReplayedRun:
@@ -60,7 +62,8 @@ class ReplayedRun:
     @property
     def by_name(self) -> bool:
         """Whether the chain is made by its name, with the parameters that the run began with."""
-        return self._accepted is None and (self.given is None or isinstance(self.given, str))
+        named = self.given is None or isinstance(self.given, str) or is_function_process(self.given)
+        return self._accepted is None and named
 
     def read(self, entries: Iterable[Entry]) -> None:
         """Fold the entries of the whole journal, and advance the chain over its committed steps; see `replayed`."""
@@ -96,6 +99,8 @@ class ReplayedRun:
             elif decided is not None:
                 self.commit(decided, choice)
                 yield decided
+            elif isinstance(entry, ActBegun | ActEnded | ActErred):
+                self.perform(entry)
             elif isinstance(entry, Accepted):
                 if (other := self.remade_with(entry, entries)) is not None:
                     return other
@@ -130,9 +135,50 @@ class ReplayedRun:
 
     def commit(self, decided: DecidedStep, choice: Json) -> None:
         """Advance the chain over a committed step, and compare where it leads with the journal."""
-        self.at = self.chain.advance(self.at, choice, decided.step)
+        if decided.undecided is None:
+            self.at = self.chain.advance(self.at, choice, decided.step)
+        else:
+            self._concede(decided, decided.undecided)
         if not self.changes and self.chain.digest(self.at, decided.step + 1) != self.state.last_digest:
             self.changes.append(f"step {decided.step} now leads to another state than it did")
+
+    def _concede(self, decided: DecidedStep, reason: str) -> None:
+        """Continue after an undecided step, as the function did."""
+        error = StepUndecided(reason, decided.step, decided.tally)
+        function = self.chain.function
+        state = None if function is None else function.undecided(self.at, error)
+        if state is not None:
+            self.at = state
+        elif not self.changes:
+            self.changes.append(f"it no longer continues where step {decided.step} stays undecided")
+
+    def perform(self, entry: ActBegun | ActEnded | ActErred) -> None:
+        """Continue after a side effect with the result that the journal has; nothing is run."""
+        if isinstance(entry, ActBegun):
+            self._compare_act(entry)
+            return
+        if entry.state is None or self.chain.function is None:
+            return
+        if isinstance(entry, ActEnded):
+            state = self.chain.function.acted(self.at, entry.result)
+        else:
+            state = self.chain.function.act_failed(self.at, entry.reason)
+        if state is None:
+            if not self.changes:
+                self.changes.append(
+                    f"it no longer continues after the side effect that failed before step {entry.step}"
+                )
+            return
+        self.at = state
+        if not self.changes and self.chain.digest(state, entry.step) != self.state.last_digest:
+            self.changes.append(f"the side effect before step {entry.step} now leads to another state than it did")
+
+    def _compare_act(self, begun: ActBegun) -> None:
+        """Compare the side effect that the function waits for with the one that was begun."""
+        act = None if self.chain.function is None else self.chain.function.act(self.at)
+        if not self.changes and (act is None or act.name != begun.name):
+            now = "no longer runs one there" if act is None else f"now runs {act.name}"
+            self.changes.append(f"it ran the side effect {begun.name} before step {begun.step}, and {now}")
 
     def accept(self, accepted: Accepted) -> None:
         """Take the changes before an accepted change as accepted, and compare the chain's state with its state."""
@@ -150,7 +196,7 @@ def chain_for(path: Path, opened: Opened, given: GivenChain, trust: bool, parame
     if isinstance(given, str):
         return required_chain(make_chain(given, parameters))
     if given is not None:
-        return required_chain(given)
+        return made_again(given, parameters)
     try:
         return required_chain(make_chain(opened.process, parameters, permission_for(path, opened, trust)))
     except (CodeNotAllowed, DefinedInScript, UserCodeFailed):  # they say what to give; code that fails is to be fixed

@@ -11,6 +11,7 @@ from typing import Any
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.adapters.sqlite.writer import reopened
 from unerring.api.budget import Budget, PriceTable, allowance
+from unerring.api.journals.acts import PendingAct, pending_act
 from unerring.api.journals.trust import note_begun
 from unerring.api.journals.undecided import (
     Candidate,
@@ -49,6 +50,7 @@ class Review:
     steps: the number of decided steps.
     parked: the undecided step; None where there is none.
     note: why there is no undecided step, or no chain to try a choice with; one line.
+    act: the side effect of which no end is known; None where there is none.
     """
 
     process: str
@@ -57,6 +59,7 @@ class Review:
     steps: int
     parked: Parked | None
     note: str | None = None
+    act: PendingAct | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ def review(journal: str | Path, chain: Chain | str | None = None, trust: bool = 
         steps=run.state.committed,
         parked=parked,
         note=why_nothing_is_undecided(run) if parked is None else run.problem,
+        act=pending_act(run.state),
     )
 
 

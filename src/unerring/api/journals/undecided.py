@@ -17,7 +17,7 @@ from unerring.core.checked_chain import CheckedChain, GivenChain
 from unerring.core.journal.decided_step import DecidedStep, votes_by_voter
 from unerring.core.journal.entries import Entry, Opened
 from unerring.core.journal.review_entries import Accepted
-from unerring.core.voting.canonical import Json, canonical, parsed
+from unerring.core.voting.canonical import Json, parsed
 from unerring.core.voting.race import LogOdds
 from unerring.core.voting.sample import Message
 from unerring.core.voting.step import OpenStep
@@ -181,7 +181,7 @@ def refusal_of(chain: CheckedChain, state: Json, choice: str, step: int) -> str 
     if flag is not None:
         return f"the process's check rejects it: {flag}"
     try:
-        canonical(chain.advance(state, parsed(choice), step))
+        chain.digest(chain.advance(state, parsed(choice), step), step + 1)
     except Exception as error:  # the user's own code
         return f"the process cannot advance with it: {error_text(error)}"
     return None

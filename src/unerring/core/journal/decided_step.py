@@ -7,7 +7,7 @@ from typing import NamedTuple
 from unerring.core.journal.entries import Reply
 from unerring.core.voting.canonical import Json, parsed
 from unerring.core.voting.sample import Message
-from unerring.core.voting.step import MisplacedEntry, VoterRecord
+from unerring.core.voting.step import MisplacedEntry, OpenStep, VoterRecord
 
 
 class DecidedStep(NamedTuple):
@@ -29,6 +29,7 @@ class DecidedStep(NamedTuple):
     wordings: the prompts that it was asked in; None where the journal did not keep the text.
     inherited: whether it was taken over from the run that this one was forked from; it has no votes then.
     messages: the question's own messages before the prompt; None in older journals.
+    undecided: why it stayed undecided, where a function process continued nevertheless; its choice is null then.
     """
 
     step: int
@@ -46,6 +47,7 @@ class DecidedStep(NamedTuple):
     wordings: tuple[str, ...] | None = None
     inherited: bool = False
     messages: tuple[Message, ...] | None = None
+    undecided: str | None = None
 
     @property
     def votes(self) -> int:
@@ -60,6 +62,8 @@ class DecidedStep(NamedTuple):
     @property
     def winner(self) -> int | None:
         """The number of the first sample that voted for the committed choice; None if there is none."""
+        if self.undecided is not None:
+            return None
         return next((reply.slot for reply in self.replies if reply.choice == self.choice), None)
 
     @property
@@ -75,6 +79,26 @@ class DecidedStep(NamedTuple):
             return parsed(self.choice)
         except (ValueError, RecursionError):
             raise MisplacedEntry(f"step {self.step} is committed with a choice that is not JSON") from None
+
+
+def decided_step(step: OpenStep, choice: str, wasted: int) -> DecidedStep:
+    """The committed step of a voting that led to a choice; `wasted` samples were requested from wrong guesses."""
+    return DecidedStep(
+        step=step.step,
+        choice=choice,
+        tally=tuple(sorted(step.race.tally.values(), reverse=True)),
+        flags=step.flags,
+        rounds=step.rounds,
+        replies=step.counted_replies(),
+        ahead=step.ahead,
+        wasted=wasted,
+        margin=step.race.margin if step.ruled is None else 0,
+        ruled=step.ruled is not None and not step.listed,
+        shortlisted=step.listed,
+        question=step.question,
+        wordings=step.wordings,
+        messages=step.messages,
+    )
 
 
 def texts_of(replies: Iterable[Reply]) -> dict[int, str]:

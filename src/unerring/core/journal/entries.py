@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple, TypeAlias
 
+from unerring.core.journal.function_entries import ActBegun, ActEnded, ActErred, Conceded
 from unerring.core.journal.review_entries import Accepted, Redrawn, Rejudged, Ruled
 from unerring.core.journal.spend import Charge, SpendLimits, Tariff
 from unerring.core.voting.canonical import Json
@@ -355,6 +356,10 @@ Entry: TypeAlias = (
     | Rejudged
     | Accepted
     | Inherited
+    | ActBegun
+    | ActEnded
+    | ActErred
+    | Conceded
     | Resumed
     | Paused
     | Finished

@@ -28,6 +28,7 @@ from unerring.core.journal.entries import (
     Shortlisted,
     Voter,
 )
+from unerring.core.journal.function_entries import ActBegun, ActEnded, ActErred, Conceded
 from unerring.core.journal.review_entries import Accepted, Judgement, Redrawn, Rejudged, Ruled
 from unerring.core.journal.spend import Charge, SpendLimits, Tariff
 from unerring.core.voting.redflag import FlagKind
@@ -64,7 +65,21 @@ def fields_of(entry: Entry) -> list[Any]:
         case Cancelled(step, slot, count, at, wrong_guess):
             return _trimmed(["x", step, slot, count, at, wrong_guess or None])
         case _:
-            return _session_fields(entry)
+            return _function_fields(entry) or _session_fields(entry)
+
+
+def _function_fields(entry: Entry) -> list[Any] | None:
+    """The same for kinds that only function processes have; None for others."""
+    match entry:
+        case ActBegun(step, name, key, once, time):
+            return ["act", step, name, key, once, time]
+        case ActEnded(step, result, state, time, by_person):
+            return _trimmed(["acted", step, result, state, time, by_person or None])
+        case ActErred(step, reason, time, state):
+            return _trimmed(["erred", step, reason, time, state])
+        case Conceded(step, reason, state):
+            return ["conceded", step, reason, state]
+    return None
 
 
 def _session_fields(entry: Entry) -> list[Any]:
@@ -130,7 +145,12 @@ def entry_of(kind: object, values: list[Any]) -> Entry:
     Raises `JournalTooNew` for a kind or format that this version does not know, `ValueError` for other fields.
     """
     try:
-        entry = _step_entry(kind, values) or _open_step_entry(kind, values) or _session_entry(kind, values)
+        entry = (
+            _step_entry(kind, values)
+            or _open_step_entry(kind, values)
+            or _function_entry(kind, values)
+            or _session_entry(kind, values)
+        )
     except (TypeError, ValueError, IndexError, RecursionError) as error:
         raise ValueError(f"not an entry: {error}") from None
     if entry is not None:
@@ -189,6 +209,20 @@ def _open_step_entry(kind: object, values: list[Any]) -> Entry | None:
             return Rejudged(step, tuple(map(_judgement, each)), time, _digest(*_padded(rest, 1)))
         case "inherited", [int(step), str(choice), str(state)]:
             return Inherited(step, choice, state)
+    return None
+
+
+def _function_entry(kind: object, values: list[Any]) -> Entry | None:
+    """Read the entries that only function processes have; None for other kinds."""
+    match kind, values:
+        case "act", [int(step), str(name), str(key), bool(once), int() | float() as time]:
+            return ActBegun(step, name, key, once, time)
+        case "acted", [int(step), str(result), str(state), int() | float() as time, *rest] if rest in ([], [True]):
+            return ActEnded(step, result, state, time, bool(rest))
+        case "erred", [int(step), str(reason), int() | float() as time, *rest]:
+            return ActErred(step, reason, time, _digest(*_padded(rest, 1)))
+        case "conceded", [int(step), str(reason), str(state)]:
+            return Conceded(step, reason, state)
     return None
 
 
@@ -335,7 +369,8 @@ _FINISHES = (Finish.STOP, Finish.LENGTH, Finish.REFUSED, Finish.OTHER)  # by the
 _REFERENCE_TYPES = frozenset({str, int})
 _NUMBER_TYPES = frozenset({int, float})
 _KINDS_OF_STEPS = "r rq q c i d p v s f x refused shortlisted ruled redrawn rejudged inherited"
-KINDS = frozenset(f"{_KINDS_OF_STEPS} opened resumed paused finished allowed accepted".split())
+_KINDS_OF_FUNCTIONS = "act acted erred conceded"
+KINDS = frozenset(f"{_KINDS_OF_STEPS} {_KINDS_OF_FUNCTIONS} opened resumed paused finished allowed accepted".split())
 
 
 def _too_new(what: str) -> str:

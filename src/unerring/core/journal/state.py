@@ -8,8 +8,9 @@ decide as the run did.
 from collections import Counter
 from dataclasses import replace
 
+from unerring.core.journal.act_totals import ActTotals
 from unerring.core.journal.call_totals import CallTotals
-from unerring.core.journal.decided_step import DecidedStep
+from unerring.core.journal.decided_step import DecidedStep, decided_step
 from unerring.core.journal.entries import (
     Allowed,
     Cancelled,
@@ -33,13 +34,14 @@ from unerring.core.journal.entries import (
     Voter,
     digest_of,
 )
+from unerring.core.journal.function_entries import ActBegun, ActEnded, ActErred, Conceded
 from unerring.core.journal.review_entries import Accepted, Redrawn, Rejudged, Ruled
 from unerring.core.reporting.reasons import ReasonCounts
 from unerring.core.reporting.speedup import Speedup
 from unerring.core.request import Request, request_from
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.policy import Policy, policy_from
-from unerring.core.voting.race import Won
+from unerring.core.voting.race import Undecided, Won
 from unerring.core.voting.redflag import FlagKind
 from unerring.core.voting.step import MisplacedEntry, OpenStep, VoterRecord
 
@@ -67,6 +69,7 @@ class RunState:
         step, judged again, was decided without them.
     rejudged: samples that the present parser reads in another way than before.
     inherited: steps that were taken over from another run.
+    acts: the side effects of a function process.
     changes: changes of the process that a person accepted.
     parameters, identity: those of the process, as in `Opened`, after these changes.
     speedup: how much faster than one call after the other the sessions were.
@@ -95,6 +98,7 @@ class RunState:
         self.set_aside = 0
         self.rejudged = 0
         self.inherited = 0
+        self.acts = ActTotals()
         self.changes: list[Accepted] = []
         self.parameters: dict[str, Json] = {}
         self.identity: dict[str, Json] | None = None
@@ -155,8 +159,10 @@ class RunState:
                 self._receive(entry)
             case Committed():
                 return self._commit(entry)
-            case Inherited():
-                return self._inherit(entry)
+            case Inherited() | Conceded():
+                return self._inherit(entry) if isinstance(entry, Inherited) else self._concede(entry)
+            case ActBegun() | ActEnded() | ActErred():
+                self.last_digest = self.acts.apply(entry, self.committed) or self.last_digest
             case Intent() | Failed() | Cancelled() | Drafted() | Probed():
                 self._count_call(entry)
             case Voter() | Served():
@@ -165,10 +171,8 @@ class RunState:
                 self._annotate(entry)
             case Ruled() | Redrawn() | Shortlisted():
                 self._settle(entry)
-            case Rejudged():
-                self._rejudge(entry)
-            case Accepted():
-                self._accept(entry)
+            case Rejudged() | Accepted():
+                self._rejudge(entry) if isinstance(entry, Rejudged) else self._accept(entry)
             case Allowed(limits, tariffs):
                 self.account.limits, self.account.tariffs = limits, tariffs
             case Opened() | Resumed() | Paused() | Finished():
@@ -307,30 +311,25 @@ class RunState:
         step = self.open.get(entry.step, {}).pop(self.last_digest, None)
         if entry.step != self.committed or step is None or not isinstance(step.verdict, Won):
             raise MisplacedEntry(f"step {entry.step} is committed without having been won")
-        wasted = self._discard([entry.step])
+        return self._decided(step, entry.state, step.choice(step.verdict.choice))
+
+    def _concede(self, entry: Conceded) -> DecidedStep:
+        """A step stayed undecided, and the function process continued."""
+        step = self.open.get(entry.step, {}).pop(self.last_digest, None)
+        if entry.step != self.committed or step is None or not isinstance(step.verdict, Undecided):
+            raise MisplacedEntry(f"step {entry.step} is given up without being undecided")
+        return self._decided(step, entry.state, "null")._replace(margin=0, undecided=entry.reason)
+
+    def _decided(self, step: OpenStep, state: str, choice: str) -> DecidedStep:
+        """The step at the frontier, which is decided now and leads to a state with this digest."""
+        self.acts.require_none_pending(step.step)
+        wasted = self._discard([step.step])
         self.committed += 1
-        self.last_digest = entry.state
+        self.last_digest = state
         self.speedup.rounds += step.rounds
-        tally = tuple(sorted(step.race.tally.values(), reverse=True))
-        choice = step.choice(step.verdict.choice)
-        replies = step.counted_replies()
-        self.set_aside += step.samples - len(replies)
-        return DecidedStep(
-            entry.step,
-            choice,
-            tally,
-            step.flags,
-            step.rounds,
-            replies,
-            step.ahead,
-            wasted,
-            step.race.margin if step.ruled is None else 0,
-            step.ruled is not None and not step.listed,
-            step.listed,
-            step.question,
-            step.wordings,
-            messages=step.messages,
-        )
+        decided = decided_step(step, choice, wasted)
+        self.set_aside += step.samples - len(decided.replies)
+        return decided
 
     def _inherit(self, entry: Inherited) -> DecidedStep:
         """A step is taken over from the run that this one was forked from."""

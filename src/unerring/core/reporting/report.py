@@ -34,6 +34,7 @@ class RunSeries:
     leads: the margins of steps, where votes have weights; else None.
     ruled: steps that a person decided; neither `patterns` nor `leads` has these.
     shortlisted: steps whose choice is a shortlist; the same holds for them.
+    undecided: steps that stayed undecided, and after which a function process continued; the same holds for them.
     first_ruled: the numbers of the first ruled steps.
     """
 
@@ -48,6 +49,7 @@ class RunSeries:
     leads: WeightedMargins | None = None
     ruled: int = 0
     shortlisted: int = 0
+    undecided: int = 0
     first_ruled: list[int] = field(default_factory=list)
     _outruled: dict[int, tuple[int, int]] = field(default_factory=dict)
     _expected: Expectations | None = None
@@ -72,6 +74,8 @@ class RunSeries:
         self._count_streak(decided)
         if decided.ruled:
             self._count_ruled(decided)
+        elif decided.undecided is not None:
+            self.undecided += 1
         elif decided.shortlisted:
             self.shortlisted += 1
         else:

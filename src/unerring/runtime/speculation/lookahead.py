@@ -27,6 +27,7 @@ from unerring.core.user_code import OWN_ERRORS, ordinary_error
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.race import Undecided, Won
 from unerring.errors import Interrupted, StepRefused
+from unerring.runtime.acts import performed
 from unerring.runtime.calls.retry import failure_of
 from unerring.runtime.config import Speculation
 from unerring.runtime.frontier import Frontier, state_after, undecided_error
@@ -73,7 +74,7 @@ class Lookahead:
         for task in waiting:
             task.add_done_callback(self._background_ended)
         try:
-            while self._commit_decided():
+            while self._commit_decided() or await self._performed():
                 if stop.reason is None:
                     self._ask_window()
                 elif not self._calls:
@@ -90,6 +91,13 @@ class Lookahead:
                 task.cancel()
             await self._calls.drain()
             await asyncio.wait(waiting)
+
+    async def _performed(self) -> bool:
+        """Run the side effects that stand next, until there is a question again; False at the end of the chain."""
+        while await performed(self._frontier):
+            if self._commit_decided():
+                return True
+        return False
 
     def _background_ended(self, task: "asyncio.Task[None]") -> None:
         """Wake the run after a stop request, or because guessing failed."""
@@ -122,9 +130,18 @@ class Lookahead:
                 case Won(candidate):
                     self._commit(head, head.question.step.choice(candidate))
                 case Undecided():
-                    raise undecided_error(head.question.step)
+                    self._concede(head)
                 case _:
                     return True
+
+    def _concede(self, head: WindowStep) -> None:
+        """Continue after an undecided step, where a function process does; otherwise raise `StepUndecided`."""
+        step = head.question.step
+        error = undecided_error(step)
+        if not self._frontier.conceded(step, error):
+            raise error
+        self._drop_from(0)
+        self._decisive += len(step.replies)
 
     def _refusal(self) -> StepRefused | None:
         """The provider's refusal of the open step at the frontier, which stops the run.

@@ -1,0 +1,113 @@
+"""What a function process awaits besides `Ask`: `Gather`, questions asked side by side, and `Act`, a side effect."""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from unerring.core.arguments import require_flag
+from unerring.core.asking import Ask, require_in_process
+from unerring.core.functions.names import name_of
+from unerring.core.numbers import MAX_COUNT, require_whole
+from unerring.core.short_text import short
+from unerring.core.voting.canonical import Json
+
+T = TypeVar("T")
+
+MAX_KEY_CHARS = 200  # of an idempotency key
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gather(Generic[T]):
+    """Questions that do not depend on each other, asked side by side; awaiting it gives the list of their answers."""
+
+    asks: tuple[Ask[T], ...]
+
+    def __await__(self) -> Generator[Any, Any, list[T]]:
+        """Hand the questions to the process that runs the function, and return what was decided."""
+        require_in_process("gather(...)")
+        choices = (yield self) if self.asks else []
+        return [ask.value(choice) for ask, choice in zip(self.asks, choices, strict=True)]
+
+
+def gather(*asks: Ask[T]) -> Gather[T]:
+    """Ask several questions side by side within a function process.
+
+        answers = await gather(*[ask(f"Kind of: {entry}", ["rent", "other"]) for entry in entries])
+
+    Each is one voted step, and none is asked from a guess. Where one of them ends undecided, `StepUndecided` is raised
+    and the others' answers are dropped.
+
+    Raises `TypeError` for anything else than what `ask` returns.
+    """
+    for number, one in enumerate(asks, start=1):
+        if not isinstance(one, Ask):
+            said = "; write gather(*list)" if isinstance(one, list | tuple) else ""
+            raise TypeError(f"gather takes what ask(...) returns; number {number} is {short(one)}{said}")
+    return Gather(asks)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Act(Generic[T]):
+    """A side effect of a function process; awaiting it runs the function once and gives its result.
+
+    function: what is run.
+    arguments, keywords: its arguments.
+    key: the idempotency key that the user gave it; None for one that is made for this run and place.
+    once: whether it is never run a second time, even where it is not known whether it happened.
+    retries: how many times more it is run where it raises an error.
+    """
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    key: str | None = None
+    once: bool = False
+    retries: int = 0
+
+    @property
+    def name(self) -> str:
+        """The function's name, for people."""
+        return name_of(self.function)
+
+    def __await__(self) -> Generator[Any, Json, T]:
+        """Hand the side effect to the process that runs the function, and return its result."""
+        require_in_process("act(...)")
+        result: Any = yield self
+        return result  # type: ignore[no-any-return]
+
+
+def act(
+    function: Callable[..., Any],
+    *arguments: Any,
+    key: str | None = None,
+    once: bool = False,
+    retries: int = 0,
+    **keywords: Any,
+) -> Act[Any]:
+    """Run a side effect within a function process.
+
+        receipt = await act(send_mail, address, text)
+
+    It is run when all steps before it are decided, never on a guess, and its result, JSON data, is journaled: a run
+    that is resumed returns that result, and does not run it again. If the process was killed while it ran, it is run
+    again, with the same idempotency key.
+
+    function: what is run, a plain or an async function. It gets the key where it takes an argument `key`.
+    arguments, keywords: its arguments.
+    key: the idempotency key; by default one that is made of the run and of its place in it.
+    once: whether it is never run twice: if it is not known whether it happened, the run stops, and
+        `unerring review` says whether it did.
+    retries: how many times more it is run where it raises an error, with growing waits. After that `ActFailed` is
+        raised in the function.
+
+    Raises `TypeError` or `ValueError` for a wrong argument.
+    """
+    if not callable(function):
+        raise TypeError(f"act takes a function and its arguments: act(send, text), not {short(function)}")
+    if key is not None and (not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_CHARS):
+        raise TypeError(f"act(key=...) is a text of 1 to {MAX_KEY_CHARS} characters, not {short(key)}")
+    require_flag("once", once)
+    require_whole("retries", retries, 0, MAX_COUNT)
+    if once and retries:
+        raise ValueError("act(once=True) is never run twice, so it takes no retries")
+    return Act(function, arguments, keywords, key, once, retries)

@@ -1,0 +1,206 @@
+"""One execution of a process's function: a coroutine that is given outcomes, and says what it waits for next."""
+
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from typing import Any, NoReturn, TypeAlias
+
+from unerring.core.asking import Ask, running_process
+from unerring.core.functions.awaitables import Act, Gather
+from unerring.core.functions.names import name_of
+from unerring.core.functions.points import Given, GivenKind, Point
+from unerring.core.short_text import short
+from unerring.core.user_code import OWN_ERRORS, raise_own
+from unerring.core.voting.canonical import parsed
+from unerring.errors import ActFailed, StepUndecided, UnerringError
+
+
+class Returned:
+    """The end of a function.
+
+    value: what it returned.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+Waiting: TypeAlias = Ask[Any] | Gather[Any] | Act[Any] | Returned
+
+
+class Execution:
+    """A function that runs, with outcomes in place of waiting, up to a point.
+
+    It is at the point `at`, and `waiting` says for what. A coroutine cannot go back: another course needs another
+    execution.
+    """
+
+    def __init__(self, function: Callable[..., Any], arguments: Mapping[str, Any], start: Point) -> None:
+        """Run the function to the first thing that it waits for."""
+        self._function = function
+        self._name = name_of(function)
+        positional, keywords = bound(function, arguments)
+        self._coroutine = self._begun(positional, keywords)
+        self.at = start
+        self.waiting = self._resumed(None, start)
+
+    def close(self) -> None:
+        """End the function where it is."""
+        with suppress(*OWN_ERRORS):  # of its own `finally`; it is not needed any more
+            self._coroutine.close()
+
+    def is_before(self, point: Point) -> bool:
+        """Whether this execution can continue to a point."""
+        while point.depth > self.at.depth:
+            assert point.before is not None
+            point = point.before.resumed_at
+        return point is self.at
+
+    def go_to(self, point: Point) -> None:
+        """Resume the function, outcome by outcome, up to a point that `is_before` allows."""
+        course = []
+        while point is not self.at:
+            course.append(point)
+            assert point.before is not None
+            point = point.before.resumed_at
+        for following in reversed(course):
+            self.waiting = self._resumed(following, following)
+            self.at = following
+
+    def _begun(self, positional: tuple[Any, ...], keywords: dict[str, Any]) -> Coroutine[Any, Any, Any]:
+        try:
+            coroutine = self._function(*positional, **keywords)
+        except OWN_ERRORS as error:
+            raise_own(error, self._name, 0, self._function)
+        if not inspect.iscoroutine(coroutine):
+            raise TypeError(f"{self._name}() is no process: a process is written as `async def`")
+        return coroutine
+
+    def _resumed(self, given: Point | None, at: Point) -> Waiting:
+        """What the function waits for next, after it is given the outcome that led to `given`."""
+        try:
+            with running_process():
+                awaited = self._coroutine.send(None) if given is None else self._given(given)
+        except StopIteration as end:
+            waiting: Waiting = Returned(end.value)
+        except UnerringError:
+            raise
+        except OWN_ERRORS as error:
+            raise_own(error, self._name, at.step, self._function)
+        else:
+            waiting = awaited if isinstance(awaited, Ask | Gather | Act) else self._refuse(awaited, at)
+        self._require_same(waiting, at)
+        return waiting
+
+    def _given(self, point: Point) -> Any:
+        """Give the function the outcome that led to a point."""
+        outcome = point.outcome
+        assert outcome is not None
+        if outcome.kind is GivenKind.UNDECIDED:
+            return self._coroutine.throw(undecided_from(outcome))
+        if outcome.kind is GivenKind.FAILED:
+            return self._coroutine.throw(ActFailed(str(parsed(outcome.value))))
+        if isinstance(self.waiting, Gather):
+            return self._coroutine.send([parsed(choice) for choice in _gathered(point)])
+        return self._coroutine.send(parsed(outcome.value))
+
+    def _refuse(self, awaited: object, at: Point) -> NoReturn:
+        """Raise `TypeError` on the user's line for anything else that is awaited."""
+        error = TypeError(
+            f"a process awaits only ask, act and gather, not {_described(awaited)}: put other async code, clocks, "
+            "chance and I/O into a function that `act` runs"
+        )
+        try:
+            self._coroutine.throw(error)
+        except StopIteration:
+            pass
+        except OWN_ERRORS as raised:
+            raise_own(raised, self._name, at.step, self._function)
+        raise error
+
+    def _require_same(self, waiting: Waiting, at: Point) -> None:
+        """Raise `TypeError` where the function waits for something else at a point than when it ran there before."""
+        asked = hash(_asked(waiting)), described(waiting)
+        if at.asked is None:
+            at.asked = asked
+        elif at.asked[0] != asked[0]:
+            error = TypeError(
+                f"asked something else when it ran again with the same answers, first {at.asked[1]}, now {asked[1]}; "
+                "what depends on a clock, on chance, on I/O or on global data belongs into a function that `act` runs"
+            )
+            raise_own(error, self._name, at.step, self._function)
+
+
+def _gathered(point: Point) -> list[str]:
+    """The choices of a `gather`, whose last one led to this point."""
+    choices = []
+    before: Point | None = point
+    while before is not None and before.outcome is not None:
+        choices.append(before.outcome.value)
+        before = before.before
+        if before is None or before.gathering is None:
+            break
+    choices.reverse()
+    return choices
+
+
+def _asked(waiting: Waiting) -> object:
+    match waiting:
+        case Ask(subtask=subtask):
+            return subtask.prompt
+        case Gather(asks=asks):
+            return tuple(ask.subtask.prompt for ask in asks)
+        case Act():
+            return ("act", waiting.name)
+        case _:
+            return None
+
+
+def described(waiting: Waiting) -> str:
+    """What a function waits for, for people."""
+    match waiting:
+        case Ask(subtask=subtask):
+            return f"the question {subtask.prompt!r:.80}"
+        case Gather(asks=asks):
+            return f"{len(asks)} questions side by side"
+        case Act():
+            return f"act({waiting.name})"
+        case _:
+            return "its end"
+
+
+def _described(awaited: object) -> str:
+    """What a function awaited, which it may not: the futures of asyncio have no names that people know."""
+    module = type(awaited).__module__.partition(".")[0]
+    return "something of asyncio" if awaited is None or module in {"asyncio", "_asyncio"} else short(awaited)
+
+
+def undecided_from(outcome: Given) -> StepUndecided:
+    """The error of an undecided step, as the function is given it."""
+    value = parsed(outcome.value)
+    assert isinstance(value, dict)
+    step, counts = value["step"], value["tally"]
+    assert isinstance(step, int)
+    assert isinstance(counts, list)
+    return StepUndecided(str(value["reason"]), step, tuple(int(str(count)) for count in counts))
+
+
+def bound(function: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The positional and keyword arguments of a call, from the values of its parameters by name."""
+    positional: list[Any] = []
+    keywords: dict[str, Any] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name not in arguments:
+            continue
+        value = arguments[name]
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            positional += value
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            keywords |= value
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            keywords[name] = value
+        else:
+            positional.append(value)
+    return tuple(positional), keywords

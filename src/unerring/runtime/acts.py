@@ -1,0 +1,124 @@
+"""Run the side effects of a function process: each at the frontier, journaled before and after.
+
+A side effect is begun only once all steps before it are decided. Its beginning is durable before it runs, and its
+result before anything follows from it. One that was begun, and whose end is not in the journal, is run again with the
+same key, unless it must not be run twice: then a person says whether it happened.
+"""
+
+import inspect
+from hashlib import blake2b
+from random import Random
+from typing import Any
+
+from unerring.core.functions.awaitables import Act
+from unerring.core.functions.function_chain import FunctionChain
+from unerring.core.journal.function_entries import ActBegun, ActEnded, ActErred
+from unerring.core.journal.state import RunState
+from unerring.core.user_code import OWN_ERRORS, add_method_note, error_line, json_of, ordinary_error
+from unerring.errors import ActUnknown, InputError, Interrupted
+from unerring.runtime.config import unless_stopped
+from unerring.runtime.frontier import Frontier
+
+KEY_BYTES = 16
+MAX_REASON_CHARS = 300  # of an error that the journal keeps
+
+
+async def performed(frontier: Frontier) -> bool:
+    """Run the side effect that the process waits for at the frontier; False where it waits for none.
+
+    Raises `ActUnknown` for one that must not be run twice, and whose end is not known; `Interrupted` where the run is
+    to stop; and the side effect's own error where the function does not continue after it.
+    """
+    function = frontier.chain.function
+    act = None if function is None else function.act(frontier.at)
+    if function is None or act is None:
+        return False
+    if (reason := frontier.config.stop.reason) is not None:
+        raise Interrupted(reason)
+    key = act.key or key_of(frontier.run_state)
+    _require_runnable(frontier.run_state, act, key)
+    result = await _tried(frontier, function, act, key)
+    if result is not None:
+        state = function.acted(frontier.at, result)
+        digest = frontier.chain.digest(state, frontier.run_state.committed)
+        await frontier.record_act(ActEnded(frontier.run_state.committed, result, digest, frontier.config.clock.time()))
+        frontier.at = state
+    return True
+
+
+def key_of(state: RunState) -> str:
+    """The idempotency key of the next side effect: the same whenever it is run again, and of no other one."""
+    opened = state.opened
+    assert opened is not None
+    text = (
+        f"{opened.process}\0{opened.time!r}\0{opened.seed}\0{state.committed}\0{state.acts.ended + state.acts.failed}"
+    )
+    return blake2b(f"{text}\0{state.last_digest}".encode(), digest_size=KEY_BYTES).hexdigest()
+
+
+def _require_runnable(state: RunState, act: Act[Any], key: str) -> None:
+    """Raise where a side effect was begun before, and cannot be run now."""
+    begun = state.acts.pending
+    if begun is None:
+        return
+    if begun.name != act.name:
+        raise InputError(
+            f"the side effect {begun.name} was begun before step {state.committed}, and is now {act.name}: continue "
+            "with the code that began it"
+        )
+    if begun.once:
+        raise ActUnknown(
+            f"it is not known whether {begun.name} before step {state.committed} happened (key {begun.key}), and it "
+            "must not be run twice",
+            begun.name,
+            begun.key,
+        )
+    if begun.key != key:
+        raise InputError(f"{begun.name} was begun with the key {begun.key}, and its key is now {key}")
+
+
+async def _tried(frontier: Frontier, function: FunctionChain, act: Act[Any], key: str) -> str | None:
+    """Run a side effect, also again, and return its result; None where the function continues after its failure."""
+    clock, patience, step, chance = (
+        frontier.config.clock,
+        frontier.config.patience,
+        frontier.run_state.committed,
+        Random(),
+    )
+    for failures in range(act.retries + 1):
+        await frontier.record_act(ActBegun(step, act.name, key, act.once, clock.time()))
+        try:
+            return json_of(await _run(act, key), act.name, "result", None, act.function)
+        except OWN_ERRORS as error:
+            failure = ordinary_error(error, "side effect")
+            add_method_note(failure, act.name, step, act.function)
+            line = error_line(failure)[:MAX_REASON_CHARS]
+        if act.once:
+            raise failure
+        if failures < act.retries:
+            await frontier.record_act(ActErred(step, line, clock.time()))
+            await unless_stopped(clock.sleep(patience.wait(failures, None, chance)), frontier.config.stop)
+    if (state := function.act_failed(frontier.at, line)) is not None:
+        digest = frontier.chain.digest(state, step)
+        await frontier.record_act(ActErred(step, line, clock.time(), digest))
+        frontier.at = state
+        return None
+    await frontier.record_act(ActErred(step, line, clock.time()))
+    raise failure
+
+
+async def _run(act: Act[Any], key: str) -> Any:
+    """Call a side effect's function; one that takes an argument `key` is given it."""
+    keywords = dict(act.keywords)
+    if "key" not in keywords and _takes_key(act):
+        keywords["key"] = key
+    result = act.function(*act.arguments, **keywords)
+    return await result if inspect.isawaitable(result) else result
+
+
+def _takes_key(act: Act[Any]) -> bool:
+    try:
+        parameters = inspect.signature(act.function).parameters
+    except (TypeError, ValueError):  # of a function that is not Python's nothing is known
+        return False
+    return "key" in parameters

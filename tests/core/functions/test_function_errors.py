@@ -1,0 +1,177 @@
+"""Errors in the function of a process name the function, the step and what to do."""
+
+import asyncio
+import functools
+import time
+
+import pytest
+
+import unerring
+from tables import each
+from unerring import InputError, Subtask, act, gather, json_answer
+from unerring.core.asking import Ask
+from unerring.core.functions.function_chain import function_chain, named_arguments
+
+
+def question(prompt, **given):
+    return Ask(Subtask(prompt, json_answer), int, **given)
+
+
+def run(process, **given):
+    return unerring.run(process, lambda prompt: "1", k=1, options=unerring.Options(progress=False), **given)
+
+
+async def sleeps():
+    await question("one")
+    await asyncio.sleep(0.1)
+
+
+async def gathers_by_asyncio():
+    await question("one")
+    await asyncio.gather(question("two"), question("three"))
+
+
+async def waits_for_a_task():
+    await question("one")
+    await asyncio.get_running_loop().create_future()
+
+
+@each("process", [sleeps, gathers_by_asyncio, waits_for_a_task])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_process_awaits_only_what_is_journaled(process):
+    """Anything else that is awaited is an error, on the user's line, that says where such code belongs."""
+    with pytest.raises(TypeError, match="awaits only ask, act and gather, not something of asyncio") as caught:
+        run(process)
+    assert f"in {process.__name__}() of step 1" in caught.value.__notes__
+
+
+def test_a_function_that_depends_on_a_clock_is_noticed():
+    """Where it runs again and asks something else, the error has both questions."""
+
+    async def process():
+        total = 0
+        for number in range(40):
+            asked = f"{total} at {time.perf_counter_ns()}"
+            total = await question(asked, guess=1 + (number == 20))
+        return total
+
+    with pytest.raises(TypeError, match=r"first the question '0 at \d+', now the question '0 at \d+'; what depends"):
+        run(process)
+
+
+def test_a_resumed_function_that_asks_something_else_is_noticed(tmp_path):
+    """The step is named, and both texts where the journal has them."""
+    words = ["first"]
+    answers = iter(["1", "2", *"1111111111"])
+
+    async def process():
+        return [await question(f"the {words[0]} wording"), await question("the end")]
+
+    def model(prompt):
+        return next(answers)
+
+    options = unerring.Options(progress=False, max_steps=1)
+    with pytest.raises(unerring.Stopped):
+        unerring.run(process, model, tmp_path / "run.db", k=2, options=options)
+    words[0] = "second"
+    with pytest.raises(unerring.ChainChanged, match=r"step 0 is asked differently.*first wording.*second wording"):
+        unerring.run(process, model, tmp_path / "run.db", k=2, options=unerring.Options(progress=False))
+
+
+def test_an_error_of_the_function_names_it_and_the_step():
+    """The user's own exception is passed on, with a note."""
+
+    async def process():
+        await question("one")
+        return {}["total"]
+
+    with pytest.raises(KeyError) as caught:
+        run(process)
+    assert any("process() of step 1" in note for note in caught.value.__notes__)
+
+
+def test_a_result_that_is_no_json_data_is_named():
+    """The error names the function and what it returned."""
+
+    async def process():
+        await question("one")
+        return {"when": {1}}
+
+    with pytest.raises(TypeError, match=r"process\(\) returned a set at result\['when'\]"):
+        run(process)
+
+
+@each(
+    "awaited, said",
+    [
+        (lambda: gather([question("one")]), r"write gather\(\*list\)"),
+        (lambda: gather("one"), "gather takes what ask"),
+        (lambda: act("send"), "act takes a function and its arguments"),
+        (lambda: act(print, key=""), "a text of 1 to 200 characters"),
+        (lambda: act(print, once=True, retries=1), "takes no retries"),
+        (lambda: act(print, retries=-1), "retries"),
+    ],
+)
+def test_wrong_arguments_are_errors_at_once(awaited, said):
+    """They are raised where they are written."""
+    with pytest.raises((TypeError, ValueError, InputError), match=said):
+        awaited()
+
+
+def test_an_ask_is_awaited_by_its_process_only():
+    """In an ordinary coroutine the error says so."""
+
+    async def main():
+        await question("one")
+
+    with pytest.raises(RuntimeError, match=r"by unerring\.gather"):
+        asyncio.run(main())
+
+
+async def two(first, *others, last=3, **named):
+    return [first, list(others), last, named]
+
+
+@each(
+    "args, kwargs",
+    [((1,), {}), ((1, 2, 3), {"last": 4}), ((1,), {"other": 5}), ((), {"first": [1, {"a": None}]})],
+)
+def test_arguments_are_kept_by_name_and_make_the_same_call(args, kwargs):
+    """The process made again from its parameters returns the same."""
+    kept = named_arguments(two, args, kwargs)
+    again = function_chain(two, kept)
+    assert again.parameters() == kept
+    assert again.answer(None) == asyncio.run(two(*args, **kwargs))
+
+
+@each(
+    "process, args, said",
+    [
+        (two, (), "missing a required argument: 'first'"),
+        (two, ({1},), "the argument first of two\\(\\) is a set"),
+        (two, (float("nan"),), "the argument first of two\\(\\) is no JSON data"),
+        (functools.partial(two, 1), {"nothing": 1, "first": 2}, "multiple values"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_refused(process, args, said):
+    """With the name of the parameter."""
+    if said == "multiple values":
+        said = "first|multiple"
+    with pytest.raises((InputError, TypeError), match=said):
+        run(process, args=args)
+
+
+def test_chains_take_no_arguments():
+    """`args` are for functions."""
+    with pytest.raises(InputError, match="args are those of an async function"):
+        run(unerring.Hanoi(2), args=(1,))
+
+
+def test_a_function_without_steps_is_a_process():
+    """It may find that there is nothing to do."""
+
+    async def process(entries):
+        return [await question(entry) for entry in entries]
+
+    result = run(process, args=[[]])
+    assert (result.answer, result.steps) == ([], 0)
