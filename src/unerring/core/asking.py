@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from threading import local
 from typing import Any, Generic, TypeVar
 
 from unerring.core.chain import Subtask
@@ -11,23 +11,35 @@ from unerring.core.voting.canonical import Json
 
 T = TypeVar("T")
 
-_RUNNING = local()  # of each thread, and not of a context, which tasks that the function starts would inherit
+# An object for each time that a function runs, active only meanwhile: tasks that it starts inherit the context.
+_RUNNING: ContextVar["_Running | None"] = ContextVar("running", default=None)
+
+
+class _Running:
+    """Whether the function of a process still runs."""
+
+    __slots__ = ("active",)
+
+    def __init__(self) -> None:
+        self.active = True
 
 
 @contextmanager
 def running_process() -> Iterator[None]:
     """Note that the function of a process runs meanwhile, in this thread: there `ask` is a step of the process."""
-    before = is_in_process()
-    _RUNNING.function = True
+    running = _Running()
+    before = _RUNNING.set(running)
     try:
         yield
     finally:
-        _RUNNING.function = before
+        running.active = False
+        _RUNNING.reset(before)
 
 
 def is_in_process() -> bool:
     """Whether the caller is the function of a process, or called by it."""
-    return getattr(_RUNNING, "function", False)
+    running = _RUNNING.get()
+    return running is not None and running.active
 
 
 def require_in_process(what: str) -> None:
