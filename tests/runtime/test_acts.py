@@ -188,9 +188,10 @@ def test_a_side_effect_that_must_not_be_run_twice_waits_for_a_person(tmp_path, h
         with pytest.raises(ActUnknown, match="must not be run twice") as caught:
             run(process, journal)
     assert caught.value.key == unerring.review(journal, process).act.key
-    unerring.settle(journal, happened, *(["by hand"] if happened else []))
+    kept = unerring.open(journal)
+    kept.settle(happened, *(["by hand"] if happened else []))
     with pytest.raises(unerring.InputError, match="waits for no side effect"):
-        unerring.settle(journal, happened)
+        kept.settle(happened)
     assert run(process, journal).answer == (["by hand", 6] if happened else ["sent", 6])
     assert len(runs) == (1 if happened else 2)
     assert unerring.verify(journal, process).ok

@@ -4,7 +4,6 @@ from unerring.api.asking import aask, ask
 from unerring.api.budget import Budget
 from unerring.api.calibration.calibrating import PilotOptions, acalibrate, calibrate
 from unerring.api.decision import Decision
-from unerring.api.journals.acts import settle
 from unerring.api.journals.fork import fork
 from unerring.api.journals.history import report, steps
 from unerring.api.journals.journal_file import JournalFile, open  # noqa: A004  (users write unerring.open)
@@ -107,7 +106,6 @@ __all__ = [
     "resume",
     "review",
     "run",
-    "settle",
     "steps",
     "verify",
 ]

@@ -19,7 +19,7 @@ from unerring.api.result import Result
 from unerring.core.arguments import require_made, require_path
 from unerring.core.chain import Chain, S
 from unerring.core.checked_chain import CheckedChain
-from unerring.core.functions.function_chain import is_function_process
+from unerring.core.functions.function_chain import GivenProcess, is_function_process
 from unerring.errors import Stopped
 from unerring.runtime.config import Guards, StopRequest
 from unerring.runtime.signals import run_stoppable
@@ -83,7 +83,7 @@ async def arun(  # noqa: PLR0913
 
 
 def resume(
-    journal: str | Path, chain: Chain | str | None = None, model: Model | None = None, options: Options = Options()
+    journal: str | Path, chain: GivenProcess = None, model: Model | None = None, options: Options = Options()
 ) -> Result:
     """Continue the run in a journal; the result of a finished run is returned as it is.
 
@@ -101,7 +101,7 @@ def resume(
 
 
 async def aresume(
-    journal: str | Path, chain: Chain | str | None = None, model: Model | None = None, options: Options = Options()
+    journal: str | Path, chain: GivenProcess = None, model: Model | None = None, options: Options = Options()
 ) -> Result:
     """Continue a run as `resume` does, on the running event loop."""
     refuse_in_import()

@@ -21,8 +21,8 @@ from unerring.api.models import Model, make_sampler, model_for_chain
 from unerring.api.options import Options
 from unerring.api.planning import Target
 from unerring.core.arguments import require_made, require_path
-from unerring.core.chain import Chain
 from unerring.core.checked_chain import GivenChain
+from unerring.core.functions.function_chain import GivenProcess
 from unerring.core.journal.digests import identity_of
 from unerring.core.journal.entries import Allowed, Committed, Entry, Inherited, Opened, Paused, Resumed
 from unerring.core.journal.function_entries import ActBegun, ActEnded, ActErred, Conceded
@@ -61,7 +61,7 @@ def fork(  # noqa: PLR0913, PLR0917  (what a new run may have of its own)
     journal: str | Path,
     at: int,
     out: str | Path,
-    chain: Chain | str | None = None,
+    chain: GivenProcess = None,
     model: Model | None = None,
     k: int | None = None,
     seed: int | None = None,

@@ -8,6 +8,7 @@ from typing import Any
 from unerring.adapters.sqlite.reader import opening_entry, require_journal
 from unerring.api.budget import PriceTable
 from unerring.api.journals import history
+from unerring.api.journals.acts import PendingAct, settle
 from unerring.api.journals.export import Exported, ExportForm, TextOutput, export
 from unerring.api.journals.fork import Fork, fork
 from unerring.api.journals.rejudge import Rejudgement, rejudge
@@ -19,7 +20,7 @@ from unerring.api.options import Options
 from unerring.api.result import Result
 from unerring.api.running import aresume, resume
 from unerring.core.arguments import require_path
-from unerring.core.chain import Chain
+from unerring.core.functions.function_chain import GivenProcess
 from unerring.core.reporting.notebook import html_table
 from unerring.core.reporting.run_report import Report
 from unerring.core.reporting.steps import Step
@@ -72,7 +73,7 @@ class JournalFile:
         """Count samples, votes, flags, tokens and cost; see `unerring.report`."""
         return history.report(self.path, full)
 
-    def verify(self, chain: Chain | str | None = None, trust: bool = False) -> Verification:
+    def verify(self, chain: GivenProcess = None, trust: bool = False) -> Verification:
         """Check all entries, and the choices by the process's own verifier; see `unerring.verify`."""
         return verify(self.path, chain, trust)
 
@@ -87,7 +88,7 @@ class JournalFile:
         """
         return repair(self.path)
 
-    def rejudge(self, chain: Chain | str | None = None, trust: bool = False, dry_run: bool = False) -> Rejudgement:
+    def rejudge(self, chain: GivenProcess = None, trust: bool = False, dry_run: bool = False) -> Rejudgement:
         """Judge the stored samples again by the present parser and check; see `unerring.rejudge`."""
         return rejudge(self.path, chain, trust, dry_run)
 
@@ -95,7 +96,7 @@ class JournalFile:
         self,
         at: int,
         out: str | Path,
-        chain: Chain | str | None = None,
+        chain: GivenProcess = None,
         model: Model | None = None,
         k: int | None = None,
         seed: int | None = None,
@@ -105,7 +106,7 @@ class JournalFile:
         """Begin a new run at step `at`, in the new file `out`; see `unerring.fork`."""
         return fork(self.path, at, out, chain, model, k, seed, options, parameters)
 
-    def review(self, chain: Chain | str | None = None, trust: bool = False) -> Review:
+    def review(self, chain: GivenProcess = None, trust: bool = False) -> Review:
         """Show the undecided step that the run stopped at; see `unerring.review`."""
         return review(self.path, chain, trust)
 
@@ -115,7 +116,7 @@ class JournalFile:
         resample: bool = False,
         model: str | None = None,
         prices: PriceTable = None,
-        chain: Chain | str | None = None,
+        chain: GivenProcess = None,
         trust: bool = False,
         answer: Any = ...,
     ) -> Recorded:
@@ -132,14 +133,22 @@ class JournalFile:
         """
         return decide(self.path, choose, resample, model, prices, chain, trust, answer)
 
-    def resume(
-        self, chain: Chain | str | None = None, model: Model | None = None, options: Options = Options()
-    ) -> Result:
+    def settle(self, happened: bool, result: Any = None) -> PendingAct:
+        """Record whether the side effect that the run waits for happened; `resume` continues from there.
+
+        happened: whether it did; if not, it is run when the run continues.
+        result: its result, JSON data, which the function is given if it did.
+
+        Raises `InputError`, and writes nothing, where the run waits for no side effect.
+        """
+        return settle(self.path, happened, result)
+
+    def resume(self, chain: GivenProcess = None, model: Model | None = None, options: Options = Options()) -> Result:
         """Continue the run; see `unerring.resume`."""
         return resume(self.path, chain, model, options)
 
     async def aresume(
-        self, chain: Chain | str | None = None, model: Model | None = None, options: Options = Options()
+        self, chain: GivenProcess = None, model: Model | None = None, options: Options = Options()
     ) -> Result:
         """Continue the run, on the running event loop."""
         return await aresume(self.path, chain, model, options)

@@ -15,8 +15,8 @@ from unerring.adapters.sqlite.writer import reopened
 from unerring.api.journals.compared_run import ComparedRun, parameter_changes
 from unerring.api.journals.replayer import ReplayedRun
 from unerring.core.arguments import require_path
-from unerring.core.chain import Chain
 from unerring.core.checked_chain import GivenChain
+from unerring.core.functions.function_chain import GivenProcess
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Committed, Entry
 from unerring.core.journal.review_entries import Judgement, Rejudged
@@ -127,7 +127,7 @@ class Rejudgement:
 
 def rejudge(
     journal: str | Path,
-    chain: Chain | str | None = None,
+    chain: GivenProcess = None,
     trust: bool = False,
     dry_run: bool = False,
     clock: Clock = SYSTEM_CLOCK,

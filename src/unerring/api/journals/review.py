@@ -26,7 +26,7 @@ from unerring.api.journals.undecided import (
 )
 from unerring.api.models import sampler_for
 from unerring.core.arguments import require_path
-from unerring.core.chain import Chain
+from unerring.core.functions.function_chain import GivenProcess
 from unerring.core.journal.entries import Allowed, Entry
 from unerring.core.journal.review_entries import Redrawn, Ruled
 from unerring.core.reporting.report import status_of
@@ -78,7 +78,7 @@ class Recorded:
     note: str | None = None
 
 
-def review(journal: str | Path, chain: Chain | str | None = None, trust: bool = False) -> Review:
+def review(journal: str | Path, chain: GivenProcess = None, trust: bool = False) -> Review:
     """Show the undecided step that the run in a journal stopped at.
 
     The chain is made again from the journal; pass a chain, or its name, where that cannot be. Code that a journal of
@@ -105,7 +105,7 @@ def decide(  # noqa: PLR0913, PLR0917  (what is decided, and how the chain is ma
     resample: bool = False,
     model: str | None = None,
     prices: PriceTable = None,
-    chain: Chain | str | None = None,
+    chain: GivenProcess = None,
     trust: bool = False,
     answer: Any = ...,
     clock: Clock = SYSTEM_CLOCK,

@@ -10,8 +10,8 @@ from pathlib import Path
 from unerring.api.chains import require_process
 from unerring.api.journals.history import History
 from unerring.api.journals.replayer import chain_for
-from unerring.core.chain import Chain
 from unerring.core.checked_chain import CheckedChain
+from unerring.core.functions.function_chain import GivenProcess
 from unerring.core.journal.state import RunState
 from unerring.core.reporting.summary import forked_from, some_steps
 from unerring.core.voting.canonical import Json
@@ -54,7 +54,7 @@ class Verification:
         return self.ok
 
 
-def verify(journal: str | Path, chain: Chain | str | None = None, trust: bool = False) -> Verification:
+def verify(journal: str | Path, chain: GivenProcess = None, trust: bool = False) -> Verification:
     """Check a journal: entries by their hashes, decisions by their votes, choices by the process's own verifier.
 
     The verifier of Hanoi, for example, replays the moves by the rules of the game. The process is `chain`, an object

@@ -7,11 +7,11 @@ go back, and another one runs from the start, which asks no model and takes micr
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeAlias, cast
 
 from unerring.core.asking import Ask
-from unerring.core.chain import Rehearsal, Subtask
+from unerring.core.chain import Chain, Rehearsal, Subtask
 from unerring.core.functions.awaitables import Act, Gather
 from unerring.core.functions.execution import Execution, Returned, Waiting, bound
 from unerring.core.functions.names import name_of
@@ -19,6 +19,9 @@ from unerring.core.functions.points import Given, GivenKind, Point, undecided_ou
 from unerring.core.user_code import json_of
 from unerring.core.voting.canonical import Json, NotJson, canonical, parsed
 from unerring.errors import ActFailed, InputError, StepUndecided
+
+GivenProcess: TypeAlias = "Chain | Callable[..., Coroutine[Any, Any, Any]] | str | None"
+"""A process that is given to work with a journal: a chain, an async function, or the name of one; None for its own."""
 
 MAX_KNOWN_POINTS = 8192  # of which it is kept what the function asks there; for others it is run again
 
@@ -93,12 +96,12 @@ class FunctionChain:
     def rehearse(self, prompt: str) -> Rehearsal:
         """Answers for the noise sampler, to a question that came with its right answer."""
         ask = self._rehearsed.get(prompt)
-        if ask is None or ask.truth is None or not ask.wrong:
+        if ask is None or ask.right is None or not ask.wrong:
             raise InputError(
                 f"the noise sampler needs the right answer to each question of {name_of(self.function)}(): "
                 "ask(..., truth=...)"
             )
-        return Rehearsal(ask.truth if isinstance(ask.truth, str) else canonical(ask.truth), ask.wrong)
+        return Rehearsal(ask.right, ask.wrong)
 
     def answer(self, state: Json) -> Json:
         """What the function returned; raises `WrongReturn` where that is no JSON data."""
@@ -173,7 +176,7 @@ class FunctionChain:
             for ask in _asks_of(dropped):
                 self._rehearsed.pop(ask.subtask.prompt, None)
         for ask in _asks_of(waiting):
-            if ask.truth is not None:
+            if ask.right is not None:
                 self._rehearsed[ask.subtask.prompt] = ask
         return waiting
 
