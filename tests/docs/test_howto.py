@@ -78,10 +78,12 @@ def test_the_example_of_one_question_runs(tmp_path, monkeypatch, capsys):
     """The example decides its question; run a second time it gives what its journal holds."""
     monkeypatch.chdir(tmp_path)
     [page] = [page for page in PAGES if page.stem == "one-question"]
-    [example] = blocks(page, "python")
+    example, with_tools = blocks(page, "python")
     for _ in range(2):
         exec(example, {"__name__": "example"})  # noqa: S102
         assert capsys.readouterr().out.startswith("2026-12-24 {")
+    exec(with_tools, {"__name__": "example"})  # noqa: S102
+    assert capsys.readouterr().out == "find_flight 2026-12-24\n"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

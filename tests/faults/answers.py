@@ -23,13 +23,17 @@ TOKEN_CHARACTERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One choice of a reply. `logprobs` are (token, log-probability) pairs, or one number that all tokens have."""
+    """One choice of a reply. `logprobs` are (token, log-probability) pairs, or one number that all tokens have.
+
+    `calls` are tool calls, each the name of a tool and its arguments as text; they have other ids in each reply.
+    """
 
     text: str
     input_tokens: int
     output_tokens: int
     finish: str = "stop"
     logprobs: Sequence[tuple[str, float]] | float = -0.02
+    calls: Sequence[tuple[str, str]] = ()
 
 
 Model: TypeAlias = Callable[[str, float, int | None, int, int | None], Answer | Awaitable[Answer]]

@@ -146,6 +146,17 @@ def billed_for(answers: list[Answer], cached_share: float) -> Tokens:
     return Tokens(read, sum(answer.output_tokens for answer in answers), int(read * cached_share))
 
 
+def _calls(reply_id: str, answer: Answer) -> Payload:
+    """The tool calls of a message, in the form of the API; nothing where there are none."""
+    if not answer.calls:
+        return {}
+    calls = [
+        {"id": f"call_{reply_id}_{place}", "type": "function", "function": {"name": name, "arguments": arguments}}
+        for place, (name, arguments) in enumerate(answer.calls)
+    ]
+    return {"tool_calls": calls, **({} if answer.text else {"content": None})}
+
+
 def payload_of(reply_id: str, created: int, question: Question, answers: list[Answer], billed: Tokens) -> Payload:
     """A whole reply."""
     return {
@@ -157,7 +168,7 @@ def payload_of(reply_id: str, created: int, question: Question, answers: list[An
         "choices": [
             {
                 "index": index,
-                "message": {"role": "assistant", "content": answer.text, "refusal": None},
+                "message": {"role": "assistant", "content": answer.text, "refusal": None, **_calls(reply_id, answer)},
                 "finish_reason": answer.finish,
                 "logprobs": _logprobs(answer) if question.logprobs else None,
             }

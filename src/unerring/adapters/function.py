@@ -43,10 +43,10 @@ class FunctionSampler:
         self._call, self.takes_request = _calling(function, self.name)
 
     async def sample(self, prompt: str, settings: Settings, n: int) -> Sequence[Sample]:
-        if not self.takes_request and (settings.messages or settings.stop):
+        if not self.takes_request and (settings.messages or settings.stop or settings.tools):
             raise InputError(
-                f"{self.name} takes the prompt alone, and the question also has messages or stop strings: take "
-                "(prompt, settings), and ask settings.conversation(prompt) with settings.stop"
+                f"{self.name} takes the prompt alone, and the question also has messages, stop strings or tools: take "
+                "(prompt, settings), and ask settings.conversation(prompt) with settings.stop and settings.tools"
             )
         # each sample is a call with its own slot, which its seed depends on
         own_settings = [replace(settings, slot=settings.slot + offset) for offset in range(n)]

@@ -46,6 +46,7 @@ class AskedHow(TypedDict, total=False):
     messages: Sequence[Mapping[str, str]]
     stop: Sequence[str]
     paraphrases: Sequence[str]
+    tools: Sequence[Any] | None
 
 
 class DecidedHow(AskedHow, total=False):
@@ -86,6 +87,7 @@ def ask(  # noqa: PLR0913  (one parameter for each part of a question)
     messages: Sequence[Mapping[str, str]] = (),
     stop: Sequence[str] = (),
     paraphrases: Sequence[str] = (),
+    tools: Sequence[Any] | None = None,
     journal: str | Path | None = None,
     seed: int = 0,
     calibration: Calibration | str | Path | None = None,
@@ -110,6 +112,9 @@ def ask(  # noqa: PLR0913  (one parameter for each part of a question)
         a `<think>` block.
     system: a system message.
     messages, stop, paraphrases: as in `Subtask`; each wording in `paraphrases` ends with the same sentence.
+    tools: functions with annotated parameters, or JSON tool schemas, in place of an answer. Endpoints are sent them;
+        votes are on which are called with which arguments, in any order, and the value is a list of
+        `{"name": ..., "arguments": {...}}`. Nothing is called here.
     journal: the file that keeps the votes; the same call again returns what is decided there. A changed question is
         refused.
     seed: of the samples.
@@ -149,6 +154,7 @@ async def aask(  # noqa: PLR0913  (one parameter for each part of a question)
     messages: Sequence[Mapping[str, str]] = (),
     stop: Sequence[str] = (),
     paraphrases: Sequence[str] = (),
+    tools: Sequence[Any] | None = None,
     journal: str | Path | None = None,
     seed: int = 0,
     calibration: Calibration | str | Path | None = None,
@@ -259,7 +265,7 @@ def _chain_of(prompt: str, answer: Any, how: AskedHow, ask: Ask[Any]) -> OneQues
     if ask.right is not None:
         return _RehearsedQuestion(ask)
     named = named_answer(answer)
-    if named is None or how.get("check") is not None:
+    if named is None or how.get("check") is not None or how.get("tools") is not None:
         return _OwnQuestion(ask)
-    own = {name: value for name, value in how.items() if name not in {"check", "guess", "truth"}}
+    own = {name: value for name, value in how.items() if name not in {"check", "guess", "truth", "tools"}}
     return OneQuestion(prompt, named, **own)  # type: ignore[arg-type]

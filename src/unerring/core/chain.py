@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from unerring.core.short_text import short
-from unerring.core.voting.canonical import Json
+from unerring.core.voting.canonical import Json, NotJson, canonical
 from unerring.core.voting.echo import MAX_ECHO_CHARS
 from unerring.core.voting.redflag import RedFlag
 from unerring.core.voting.sample import Message
@@ -49,6 +49,8 @@ class Subtask:
     stop: strings before which the model stops writing. They do not go with the compact prompt.
     echo: a short text in every wording of the question, such as its number, that an answer must repeat as a whole
         word: the answer to another question then never votes.
+    tools: tools that the model may call, each as OpenAI's chat protocol has it, sent to endpoints. Calls reach `parse`
+        as JSON text: `[{"name": "add", "arguments": {"a": 1}}]`. They do not go with the compact prompt.
 
     Raises `TypeError` or `ValueError`, on the user's own line, for fields that a question cannot be asked with.
     """
@@ -64,6 +66,7 @@ class Subtask:
     messages: tuple[Mapping[str, str], ...] = ()
     stop: tuple[str, ...] = ()
     echo: str | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         """Raise `TypeError`, on the user's own line, for fields that a question cannot be asked with."""
@@ -89,6 +92,8 @@ class Subtask:
             _require_stop(self.stop)
         if self.echo is not None:
             self._require_echo(self.echo)
+        if self.tools != ():
+            _require_tools(self.tools)
 
     def _require_echo(self, echo: object) -> None:
         if not isinstance(echo, str) or not 0 < len(echo) <= MAX_ECHO_CHARS or echo != echo.strip():
@@ -124,6 +129,12 @@ class Subtask:
         """The strings before which the model stops writing."""
         return () if not self.stop or self._is_asked_compactly(compact) else tuple(self.stop)
 
+    def tools_text(self, compact: bool) -> str | None:
+        """The tools as JSON text; None where there are none, and for compact prompts."""
+        if not self.tools or self._is_asked_compactly(compact):
+            return None
+        return json.dumps([dict(one) for one in self.tools], ensure_ascii=False, separators=(",", ":"))
+
     def _is_asked_compactly(self, compact: bool) -> bool:
         return compact and self.compact is not None
 
@@ -143,6 +154,16 @@ def _require_messages(messages: object) -> None:
             )
         if not isinstance(content, str) or not content:
             raise TypeError(f"the content of message {place + 1} of a Subtask is text, not {content!r:.40}")
+
+
+def _require_tools(tools: object) -> None:
+    written = 'tools of a Subtask are dicts such as {"type": "function", "function": {"name": ..., "parameters": ...}}'
+    if not isinstance(tools, tuple | list) or not all(isinstance(one, Mapping) for one in tools):
+        raise TypeError(f"{written}, in a tuple; this is {tools!r:.80}")
+    try:
+        canonical([dict(one) for one in tools])
+    except NotJson as error:
+        raise TypeError(f"tools of a Subtask are JSON data, but {error}") from None
 
 
 def _require_stop(stop: object) -> None:

@@ -32,7 +32,7 @@ class Request:
     extra: further fields of each request's body, JSON data, such as {"top_p": 0.9, "reasoning_effort": "low"}.
     nonce: whether each request ends with a unique line, so that no response cache has an answer to it.
     echo: whether each answer must end with a word of its own request, so that no other request's answer votes; schemas
-        are then not sent, since they leave no room for it.
+        and tools are then not sent, since they leave no room for it.
 
     question_text: the part of every question's digest, as JSON text: `system` and `extra`. Computed from them.
 
@@ -119,7 +119,8 @@ class Request:
 
     def settings(self, subtask: Subtask, compact: bool, drawn: Settings) -> Settings:
         """`drawn`, merged with the question's and the run's request settings."""
-        if subtask.schema is None and not subtask.messages and not subtask.stop and self.is_plain:
+        own = (subtask.schema, subtask.messages, subtask.stop, subtask.tools)
+        if not any(own) and self.is_plain:
             return drawn
         return Settings(
             drawn.temperature,
@@ -131,6 +132,7 @@ class Request:
             self.with_system_message(subtask.messages_before(compact)),
             subtask.stop_strings(compact),
             self._fields(),
+            None if self.echo else subtask.tools_text(compact),
         )
 
     def probe_settings(self, drawn: Settings) -> Settings:

@@ -11,8 +11,8 @@ USAGE = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
 ID = "chatcmpl-0123456789abcdef"
 
 
-def asked(n=1, limit=64, input_worst=300, stops=False):
-    return ExpectedReply(n, limit, input_worst, "m", "box", Secret(CANARY, "K"), 1e9, 0.25, stops=stops)
+def asked(n=1, limit=64, input_worst=300, stops=False, tools=False):
+    return ExpectedReply(n, limit, input_worst, "m", "box", Secret(CANARY, "K"), 1e9, 0.25, stops=stops, tools=tools)
 
 
 def choice(text="answer", finish="stop", **more):

@@ -33,7 +33,7 @@ _NAMES_N = re.compile(r"""['"`]n['"`]|\bn\s*(?:[=:<>]|must\b|should\b|parameter|
 _LENGTHS = re.compile(r"context.{0,20}length|too large|too long", re.IGNORECASE)
 
 _QUESTION = b'{"role":"user","content":'
-_SettingsKey: TypeAlias = tuple[float, int, str | None, tuple[str, ...], str | None]
+_SettingsKey: TypeAlias = tuple[float, int, str | None, tuple[str, ...], str | None, str | None]
 _Key = TypeVar("_Key")
 
 _encode = msgspec.json.encode
@@ -42,7 +42,14 @@ log = logging.getLogger("unerring")
 
 def _settings_key(settings: Settings) -> _SettingsKey:
     """The settings that decide the end of a body; seed and number of samples are encoded for each request."""
-    return settings.temperature, settings.max_output_tokens, settings.schema, settings.stop, settings.extra
+    return (
+        settings.temperature,
+        settings.max_output_tokens,
+        settings.schema,
+        settings.stop,
+        settings.extra,
+        settings.tools,
+    )
 
 
 def _kept(parts: dict[_Key, bytes], key: _Key, part: bytes) -> bytes:
@@ -112,6 +119,8 @@ class RequestForm:
         sent = {name: value for name, value in fields.items() if name not in self._left_out}
         if settings.stop:
             sent["stop"] = settings.stop
+        if settings.tools is not None:
+            sent["tools"] = msgspec.Raw(settings.tools.encode())
         parts = [_encode(sent)[1:-1]]
         if settings.extra is not None:
             parts.append(settings.extra.encode()[1:-1])
@@ -170,14 +179,16 @@ def refused_parameter(status: int, error: ErrorBody, sent: frozenset[str]) -> st
 def most_tokens(prompt: str, settings: Settings) -> int:
     """The most input tokens of a request: no tokenizer makes more tokens of a text than it has bytes.
 
-    Counted are the prompt, the messages before it, a chat template, and a schema and further fields, since an endpoint
-    may put these into the prompt.
+    Counted are the prompt, the messages before it, a chat template, and a schema, tools and further fields, since an
+    endpoint may put these into the prompt.
     """
     tokens = _utf8_bytes(prompt) + TEMPLATE_TOKENS
     for message in settings.messages:
         tokens += _utf8_bytes(message.content) + MESSAGE_TOKENS
     if settings.schema is not None:
         tokens += SCHEMA_TOKENS + _utf8_bytes(settings.schema)
+    if settings.tools is not None:
+        tokens += SCHEMA_TOKENS + _utf8_bytes(settings.tools)
     if settings.extra is not None:
         tokens += _utf8_bytes(settings.extra)
     return tokens

@@ -24,6 +24,7 @@ from unerring.adapters.chat.lenient import (
     number,
     read_leniently,
 )
+from unerring.adapters.chat.tool_calls import with_calls_as_text
 from unerring.adapters.http.client import MAX_REPLY_BYTES
 from unerring.adapters.http.errors import ErrorBody, Failure, failure, one_line, read_error
 from unerring.adapters.http.spec import Secret
@@ -56,6 +57,7 @@ class ExpectedReply(msgspec.Struct, frozen=True):
     seconds: how long the call took.
     with_reasons: whether the server gives a finish reason with each answer.
     stops: whether stop sequences were sent.
+    tools: whether tools were sent, so that calls of them are the answer.
     """
 
     n: int
@@ -68,6 +70,7 @@ class ExpectedReply(msgspec.Struct, frozen=True):
     seconds: float
     with_reasons: bool = False
     stops: bool = False
+    tools: bool = False
 
 
 def outcome(status: int, headers: Mapping[str, str], body: bytes, expected: ExpectedReply) -> Outcome:
@@ -96,6 +99,8 @@ def outcome(status: int, headers: Mapping[str, str], body: bytes, expected: Expe
         start = one_line(read_error(plain).message, expected.secret)
         return _unknown(f"the reply is not a JSON object: {start}", expected)
     choices = [choice for choice in reply.choices or () if not is_there(choice.error)]
+    if expected.tools:
+        choices = [with_calls_as_text(choice) for choice in choices]
     return _samples(reply, choices[: expected.n], headers, expected) if choices else _empty(reply, headers, expected)
 
 

@@ -74,6 +74,7 @@ class ChatSampler:
             time.perf_counter() - began,
             form.with_reasons,
             bool(settings.stop),
+            settings.tools is not None,
         )
         result = outcome(status, headers, content, expected)
         if isinstance(result, list):

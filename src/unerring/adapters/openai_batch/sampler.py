@@ -19,7 +19,7 @@ from unerring.adapters.openai_batch.scheduler import BatchScheduler, SchedulerCo
 from unerring.adapters.openai_batch.spec import parse_batch_spec
 from unerring.adapters.trust.permission import GIVEN, Permission
 from unerring.core.voting.sample import Sample, Settings, Usage
-from unerring.errors import FailureKind, ProviderDown, ProviderError
+from unerring.errors import FailureKind, InputError, ProviderDown, ProviderError
 from unerring.runtime.calls.token_counts import min_input_tokens
 from unerring.runtime.config import SystemClock
 from unerring.runtime.protocols import Clock
@@ -106,6 +106,8 @@ class BatchSampler:
         return self._schedulers[loop]
 
     def _line(self, prompt: str, settings: Settings, n: int) -> RequestLine:
+        if settings.tools is not None:
+            raise InputError(f"{self.name} sends no tools: give the model as openai/..., which does")
         body = self._form.body(prompt, settings, n)
         if len(body) > MAX_BODY_BYTES:
             words = f"the prompt is longer than the {MAX_BODY_BYTES // 10**6} MB that a request may have"

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
-from unerring.core.answers.form import HOW_STRICT, AnswerForm, answer_form
+from unerring.core.answers.form import HOW_STRICT, AnswerForm, answer_form, tools_form
+from unerring.core.answers.tools import ToolCallsShape, require_tools
 from unerring.core.asking import Ask
 from unerring.core.chain import Subtask
 from unerring.core.short_text import short
@@ -29,6 +30,7 @@ def make_ask(  # noqa: PLR0913  (one parameter for each part of a question)
     messages: Sequence[Mapping[str, str]] = (),
     stop: Sequence[str] = (),
     paraphrases: Sequence[str] = (),
+    tools: Sequence[Any] | None = None,
 ) -> Ask[Any]:
     """The question of a prompt, whose answers have this form; see `unerring.ask` for the parameters.
 
@@ -43,7 +45,10 @@ def make_ask(  # noqa: PLR0913  (one parameter for each part of a question)
             raise TypeError(f"{name} is True or False, not {short(flag)}")
     if isinstance(paraphrases, str) or isinstance(stop, str):
         raise TypeError("paraphrases and stop are lists of texts, not a single text")
-    form = answer_form(answer, parse)
+    if tools is not None and answer is not str:
+        raise TypeError("give either answer or tools: with tools the answer is the calls of them")
+    calls = None if tools is None else ToolCallsShape(require_tools(tools))
+    form = answer_form(answer, parse) if calls is None else tools_form(calls)
     end = f"\n\n{form.sentence}" if show_form and form.sentence else ""
     before: list[Mapping[str, str]] = [] if system is None else [{"role": "system", "content": system}]
     subtask = Subtask(
@@ -54,6 +59,7 @@ def make_ask(  # noqa: PLR0913  (one parameter for each part of a question)
         nullable=form.nullable,
         messages=(*before, *messages),
         stop=tuple(stop),
+        tools=() if calls is None else calls.sent,
     )
     right: Json = None if truth is None else form.choice(truth)
     return Ask(

@@ -11,6 +11,7 @@ from unerring.core.answers.choices import listed_choices
 from unerring.core.answers.containers import AnyShape, OptionalShape
 from unerring.core.answers.json_schema import SchemaShape
 from unerring.core.answers.shape import PlainShape, Schema, Shape
+from unerring.core.answers.tools import ToolCallsShape
 from unerring.core.short_text import short
 from unerring.core.voting.canonical import Json, NotJson, canonical
 from unerring.core.voting.parsing import json_answer, lenient_json, without_wrapping
@@ -66,6 +67,19 @@ def answer_form(answer: Any, parse: str = HOW_STRICT[0]) -> AnswerForm[Any]:
         raise TypeError(f"answer is {FORMS}; got {short(answer)}")
     shape = shape_of(answer)
     return _plain_form(shape, lenient) if isinstance(shape, PlainShape) else _json_form(shape, lenient)
+
+
+def tools_form(shape: ToolCallsShape) -> AnswerForm[Any]:
+    """The form of answers that are calls of tools; endpoints are sent the tools, so that no prompt describes them."""
+
+    def read(text: str) -> Json:
+        try:
+            data = json_answer(text)
+        except RedFlag:
+            raise RedFlag(f"no tool is called; there are {shape.form}") from None
+        return shape.read(data, "")
+
+    return _form_of(shape, read, canonical, "", None, nullable=False)
 
 
 def _is_function(answer: Any) -> bool:

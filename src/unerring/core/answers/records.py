@@ -155,10 +155,13 @@ def typed_dict_shape(kind: Any, shapes: Mapping[str, Shape]) -> RecordShape:
 
 
 def _field(kind: type, name: str, shape: Shape, default: Any) -> RecordField:
-    if default is MISSING:
-        return RecordField(name, shape)
+    return RecordField(name, shape) if default is MISSING else defaulted(kind.__name__, name, shape, default)
+
+
+def defaulted(owner: str, name: str, shape: Shape, default: Any) -> RecordField:
+    """A field with a default; raises `TypeError` for a default that its shape does not have."""
     try:
         return RecordField(name, shape, optional=True, default=shape.write(default))
     except TypeError as error:
         hint = f"; write {name}: ... | None" if default is None else ""
-        raise TypeError(f"the default of {kind.__name__}.{name} does not fit its type: {error}{hint}") from None
+        raise TypeError(f"the default of {owner}.{name} does not fit its type: {error}{hint}") from None

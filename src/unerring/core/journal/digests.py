@@ -46,6 +46,8 @@ def _settings(subtask: Subtask, request: str) -> str:
     else:
         messages = [dict(one) for one in subtask.messages]
         sent = json.dumps([messages, list(subtask.stop), request], sort_keys=True)
+    if subtask.tools:
+        sent += subtask.tools_text(compact=False) or ""
     read = [subtask.shortlist, subtask.nullable, subtask.example, subtask.echo]
     return sent if read == [None, False, None, None] else sent + json.dumps(read)
 

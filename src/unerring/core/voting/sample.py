@@ -110,6 +110,8 @@ class Settings:
     messages: messages before the prompt: a system message, example turns.
     stop: strings before which the model stops writing.
     extra: further fields of the request's body: a JSON object as text; None where there are none.
+    tools: tools that the model may call: a JSON array as text, as OpenAI's chat protocol has it; None where there are
+        none. The text of a sample with calls is a JSON array of `{"name": ..., "arguments": {...}}`.
 
     A call for n samples asks for the step's samples number `slot` to `slot + n - 1`. With the run's `seed`, step and
     number identify a sample: a sampler that can be seeded gives the same sample for the same three numbers.
@@ -124,11 +126,12 @@ class Settings:
     messages: tuple[Message, ...] = ()
     stop: tuple[str, ...] = ()
     extra: str | None = None
+    tools: str | None = None
 
     @property
     def chars_besides_prompt(self) -> int:
-        """The characters that a model may read besides the prompt: messages, schema, further fields of the request."""
-        texts = (self.schema or "", self.extra or "", *(content for _, content in self.messages))
+        """The characters that a model may read besides the prompt: messages, schema, tools, fields of the request."""
+        texts = (self.schema or "", self.extra or "", self.tools or "", *(content for _, content in self.messages))
         return sum(map(len, texts))
 
     def conversation(self, prompt: str) -> list[dict[str, str]]:
