@@ -245,3 +245,23 @@ def test_a_schema_keeps_the_order_of_its_keys_in_the_journal(tmp_path):
     with pytest.raises(StepUndecided):
         unerring.ask("Well?", schema, model=sampler, journal=journal, options=Options(vote_cap=3))
     assert unerring.resume(journal, model=sampler, options=Options(vote_cap=9)).answer == {"b": 1}
+
+
+def test_a_function_process_gets_values_of_the_types_it_asks_for(tmp_path):
+    """Awaited questions give a date, a member of an enum and an object; the run resumes, and a truth rehearses it."""
+
+    async def interview():
+        day = await unerring.ask("When?", date, truth=date(2026, 2, 3), check=lambda day: day.year == 2026)
+        mood = await unerring.ask(f"How on {day:%A}?", Mood, truth=Mood.SAD, guess=Mood.GLAD)
+        person = await unerring.ask(f"Who is {mood.name}?", Person, truth=Person("Ada", day))
+        return [day.year, mood.name, person.name]
+
+    def model(prompt):
+        if prompt.startswith("When"):
+            return "2026-02-03"
+        return "sad" if prompt.startswith("How on Tuesday") else '{"name": "Ada", "born": "2026-02-03"}'
+
+    journal = tmp_path / "run.db"
+    for _ in range(2):
+        assert unerring.run(interview, model, journal, k=3).answer == [2026, "SAD", "Ada"]
+    assert unerring.run(interview, "noise/p=0.9,v=0.9", k=8).answer == [2026, "SAD", "Ada"]
