@@ -56,6 +56,7 @@ bench: $(VENV)/.dev
 	@mkdir -p $(FIGURES)
 	$(BIN)/python benchmarks/engine.py --json $(FIGURES)/1-engine.json
 	$(BIN)/python benchmarks/ahead.py --json $(FIGURES)/2-ahead.json
+	$(BIN)/python benchmarks/functions.py --json $(FIGURES)/2-functions.json
 	$(BIN)/python benchmarks/embedded.py --json $(FIGURES)/3-embedded.json
 	$(BIN)/python benchmarks/growth.py --json $(FIGURES)/4-growth.json
 	$(BIN)/python benchmarks/length.py --json $(FIGURES)/5-length.json

@@ -48,15 +48,16 @@ class Late:
     compact = True
     name = "late"
 
-    def __init__(self, sampler: Sampler) -> None:
+    def __init__(self, sampler: Sampler, latency: float = LATENCY) -> None:
         self._sampler = sampler
+        self._latency = latency
         self.in_flight_now = self.most = 0
 
     async def sample(self, prompt: str, settings: unerring.Settings, n: int) -> Sequence[unerring.Sample]:
         self.in_flight_now += n
         self.most = max(self.most, self.in_flight_now)
         try:
-            await asyncio.sleep(LATENCY)
+            await asyncio.sleep(self._latency)
         finally:
             self.in_flight_now -= n
         return await self._sampler.sample(prompt, settings, n)
