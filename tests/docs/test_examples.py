@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import agent
 import unerring
 from accounts import Ledger
 from faults.answers import written
@@ -350,7 +351,40 @@ def test_independent_rows_of_the_page_are_asked_at_the_same_time(tmp_path):
     assert [step.choice for step in unerring.steps(tmp_path / "run.db")] == [True, False, True, False]
 
 
-@pytest.mark.parametrize("name", ["accounts.py", "migration.py"])
+@pytest.mark.parametrize("name", ["accounts.py", "migration.py", "agent.py"])
 def test_an_example_is_short(name):
     """An example has few lines."""
     assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 175
+
+
+def run_agent(folder, monkeypatch, capsys, *more):
+    """The exit code and the output of the agent's script."""
+    monkeypatch.setattr("sys.argv", ["agent.py", "--folder", str(folder), *more])
+    return agent.main(), capsys.readouterr().out
+
+
+def test_an_agent_brings_the_warehouse_into_order_by_voting(tmp_path, monkeypatch, capsys):
+    """It moves each of the 16 lots once, though single answers were wrong; run again it says the same."""
+    code, said = run_agent(tmp_path / "voted", monkeypatch, capsys)
+    assert (code, said.count("moved ")) == (0, 16)
+    assert "in order: yes" in said
+    assert int(re.search("the first vote was wrong ([0-9]+) times", said)[1]) > 0
+    assert run_agent(tmp_path / "voted", monkeypatch, capsys) == (code, said)
+    assert unerring.verify(tmp_path / "voted" / "journal.db", agent.tidy).finished
+
+
+def test_an_agent_fails_by_single_answers(tmp_path, monkeypatch, capsys):
+    """The same model without voting leaves the warehouse in disorder."""
+    code, said = run_agent(tmp_path / "single", monkeypatch, capsys, "--k", "1")
+    assert (code, "in order: NO" in said) == (1, True)
+
+
+def test_a_move_with_the_same_key_changes_nothing_twice(tmp_path):
+    """The agent's tool stores the key with the change."""
+    database = str(tmp_path / "warehouse.db")
+    agent.fill(database)
+    shelf, item, count, _ = agent.look(database)[0]
+    for _ in range(2):
+        agent.move(database, item, shelf, "Z", count - 1, key="one")
+    assert [count for place, _, count, _ in agent.look(database) if place == "Z"] == [count - 1]
+    assert agent.look(database)[0][:3] == (shelf, item, 1)
