@@ -60,7 +60,7 @@ def test_commands_of_a_named_process_carry_its_class(cli, ledger, tmp_path):
         assert shown is None or failing(cli, tmp_path, shown) == {}
         for look in ("report", "verify"):  # the journal does not name the class, so a word stands for it
             named = [one for one in printed_commands(cli(look, path)) if one[0] in {"resume", "review", "verify"}]
-            assert all(one[2:4] == ["--process", "MODULE:CLASS"] for one in named), (end, look, named)
+            assert all(one[2:4] == ["--process", "MODULE:NAME"] for one in named), (end, look, named)
             assert named or end == "finished", (end, look)
     assert "not judged" not in cli(*printed_commands(done)[-1]).err
 
@@ -134,7 +134,7 @@ def test_hints_for_a_script_whose_model_is_a_function_name_what_works(cli, bank)
     for words in (("report",), ("verify",), ("review",)):
         done = cli(*words, "run.db")
         said = done.out + done.err
-        assert f"{again} --process MODULE:CLASS --model MODULE:FUNCTION" in said, words
+        assert f"{again} --process MODULE:NAME --model MODULE:FUNCTION" in said, words
         assert "unerring verify run.db --model" not in said
     named = ("--process", "bank:Bank")
     assert f"{again} --process bank:Bank --model MODULE:FUNCTION" in cli("verify", "run.db", *named).err

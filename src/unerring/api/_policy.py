@@ -77,6 +77,11 @@ def _given_or_planned(
     recommended = recommended_policy(model)
     if recommended is None or options.target != Target():
         require_model(model, chain)  # a mistyped model has a message of its own
+        if chain.function is not None:
+            raise InputError(
+                f"give `k`, such as 4: {process_name(chain)} is a function, which does not say how many questions it "
+                "will ask, so that no k can be planned"
+            )
         if chain.length() is None:  # without it no measurement leads to a margin
             raise InputError(
                 f"give `k`, such as 4: {process_name(chain)} does not say how long it is; with a method length() k "

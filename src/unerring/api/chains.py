@@ -28,11 +28,11 @@ LOCAL = "<locals>"  # in the name of a class or function that is defined within 
 
 
 class DefinedInScript(InputError):
-    """A process that was defined in a script, which its journal does not name; the message says what to give."""
+    """A process that was defined in a script, or within a function: its journal does not say where to find it."""
 
 
 def process_name(chain: CheckedChain) -> str:
-    """The name of a chain in journals: of a shipped one, or its own attribute `name`, else `package.module:Class`."""
+    """The name of a chain in journals: of a shipped one, or its own attribute `name`, else `package.module:Name`."""
     for name, shipped in SHIPPED.items():
         if type(chain.original) is shipped:
             return name
@@ -59,10 +59,13 @@ def class_name(chain: CheckedChain) -> str:
 def name_to_import(chain: Chain, given: str) -> str | None:
     """The name that makes a chain again, where its journal's name of it does not; `given` made this one."""
     checked = required_chain(chain)
-    if process_name(checked) in {*SHIPPED, class_name(checked)}:
+    own = process_name(checked)
+    if own in {*SHIPPED, class_name(checked)} and is_made_by_name(own):
         return None
-    # a class takes the journal's parameters; a name of an object takes none
-    return given if isinstance(import_object(given), type) or not checked.parameters() else class_name(checked)
+    # a class or a function takes the journal's parameters; a name of an object takes none
+    if checked.function is not None or isinstance(import_object(given), type) or not checked.parameters():
+        return given
+    return class_name(checked)
 
 
 def is_made_by_name(process: str) -> bool:
@@ -138,11 +141,15 @@ def _imported_process(name: str) -> Any:
         shipped = ", ".join(sorted(SHIPPED))
         like = did_you_mean(name, SHIPPED)
         said = f"no process is called {name!r}{like or '.'} The processes that ship are {shipped}"
-        said += "; your own is written package.module:Class"
+        said += "; your own, a class or an async function, is written package.module:Name"
         raise InputError(about_words(said, name))
-    if module_name == SCRIPT_MODULE:
+    if module_name == SCRIPT_MODULE and LOCAL not in attribute:
         raise DefinedInScript(
             f"{attribute} was defined in a script, which its journal does not name: run the script again, or give "
             f"`chain` module:{attribute}"
+        )
+    if LOCAL in attribute:
+        raise DefinedInScript(
+            f"{attribute} was defined within a function, where no name finds it: run its script again, or give `chain`"
         )
     return without_secrets_in_errors(import_object, name)

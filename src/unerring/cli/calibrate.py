@@ -27,12 +27,14 @@ from unerring.cli.options import (
 from unerring.cli.progress import PilotProgress
 from unerring.cli.request_options import pilot_request_options
 from unerring.cli.text.plan import calibration_text, plan_text
+from unerring.core.functions.function_chain import FunctionChain
 from unerring.core.planning.assumptions import Assumptions, measured_assumptions, stated_assumptions
 from unerring.core.planning.calibration import Calibration
 from unerring.core.planning.calibration_file import calibration_json
 from unerring.core.planning.costs import Price
 from unerring.core.planning.plan import PLANNED_RULES, PlanRequest, chosen_races
 from unerring.core.planning.races import PlannedJob
+from unerring.core.reporting.summary import counted
 from unerring.errors import InputError, Stopped
 
 
@@ -100,7 +102,10 @@ def calibrate(  # noqa: PLR0913, PLR0917  (one parameter for each option)
             click.echo(f"drawn: {drawn}", err=True)
     click.echo(json_line(calibration_json(calibration)) if as_json else calibration_text(calibration))
     if calibration.samples < samples:
-        click.echo(f"The process has only {calibration.steps:,} steps; all of them were asked.", err=True)
+        steps = counted(calibration.steps, "step")
+        if isinstance(chain, FunctionChain):
+            steps += " before its end or its first side effect, which a calibration does not run"
+        click.echo(f"The process has only {steps}; all of them were asked.", err=True)
     if out is not None and not as_json:
         click.echo(_plan_advice(calibration, required_chain(chain).length() or calibration.steps, out), err=True)
     return DONE

@@ -3,6 +3,7 @@
 import re
 import shlex
 import sqlite3
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 
 from unerring.adapters.scrubbing import without_secrets
 from unerring.adapters.sqlite.reader import opening_entry
-from unerring.api.chains import is_made_by_name
+from unerring.api.chains import LOCAL, is_made_by_name
 from unerring.api.models import is_function
 from unerring.core.journal.digests import FUNCTION_PREFIX, SCRIPT_MODULE
 from unerring.core.journal.entries import Opened
@@ -19,7 +20,7 @@ from unerring.core.reporting.summary import printable
 from unerring.errors import UnerringError
 from unerring.runtime.ensemble import RESERVE
 
-ANY_CLASS, ANY_FUNCTION = "MODULE:CLASS", "MODULE:FUNCTION"  # in a hint, of what only the reader knows
+ANY_PROCESS, ANY_FUNCTION = "MODULE:NAME", "MODULE:FUNCTION"  # in a hint, of what only the reader knows
 
 # Parameters of Python functions, and the options that set them.
 OPTIONS = {
@@ -123,9 +124,8 @@ def _command(name: str, journal: str | Path, opened: Opened | None, options: tup
     if opened is not None and resuming and _needs_python(opened):
         return _call_of_resume(journal, opened, options)
     given = _allowing(hosts=resuming)
-    named = any(one.startswith(f"{OPTIONS['chain']} ") for one in given)
-    if opened is not None and not named and not is_made_by_name(opened.process):
-        given = [f"{OPTIONS['chain']} {ANY_CLASS}", *given]
+    if opened is not None and not _names_process(given) and not is_made_by_name(opened.process):
+        given = [f"{OPTIONS['chain']} {ANY_PROCESS}", *given]
     if opened is not None and resuming and is_function(opened.model):
         context = click.get_current_context(silent=True)
         function = None if context is None or context.info_name != "resume" else context.params["model"]
@@ -137,11 +137,20 @@ def continuing(journal: str | Path, *options: str) -> str:
     """How to continue the run in a journal, in words: by a command, or by its script where it began in one."""
     opened = _opening(journal)
     resume = _command("resume", journal, opened, options)
-    if opened is None or not (FUNCTION_PREFIX in opened.model or opened.process.startswith(f"{SCRIPT_MODULE}:")):
+    if opened is None:
         return f"continue with: {resume}"
-    if RESERVE in opened.model and _needs_python(opened):  # nothing else names a reserve
+    if (LOCAL in opened.process and not _names_process(_allowing(hosts=False))) or (
+        RESERVE in opened.model and _needs_python(opened)  # nothing else names a reserve
+    ):
         return "run its script again"
+    if not (FUNCTION_PREFIX in opened.model or opened.process.startswith(f"{SCRIPT_MODULE}:")):
+        return f"continue with: {resume}"
     return f"run its script again, or continue with: {resume}"
+
+
+def _names_process(options: Iterable[str]) -> bool:
+    """Whether options name the process of a run."""
+    return any(one.startswith(f"{OPTIONS['chain']} ") for one in options)
 
 
 def _needs_python(opened: Opened) -> bool:

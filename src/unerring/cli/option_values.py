@@ -70,7 +70,7 @@ TEMPERATURE = Number(0, MAX_TEMPERATURE)
 
 
 def complete_processes(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
-    """The shipped processes; one of the user's own is written package.module:Class."""
+    """The shipped processes; one of the user's own is written package.module:Name."""
     return _beginning(typed, SHIPPED)
 
 

@@ -319,7 +319,7 @@ trust_option = option(
 judging_options = options(  # the command gets `process` and `trust`
     option(
         "--process",
-        metavar="module:Class",
+        metavar="module:Name",
         help="For a journal that you did not start on this machine: its process, if that does not ship.",
     ),
     trust_option,

@@ -90,7 +90,8 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 ) -> int:
     """Run PROCESS, deciding every step by voting.
 
-    PROCESS is a shipped process (ask, hanoi, multiply, solve, sort), or your own class as package.module:Class.
+    PROCESS is a shipped process (ask, hanoi, multiply, solve, sort), or your own class or async function as
+    package.module:Name.
     If --journal holds this run already, the same command continues where it stopped.
 
     \b
@@ -100,6 +101,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     unerring run hanoi --set disks=6 --k 3 --model openai/llama3.1:8b@http://127.0.0.1:11434/v1
     unerring run multiply --set a=46048 --set b=42098
     unerring run mypackage.ledger:Ledger --set year=2026 --model noise/p=0.98,v=0.95 --k 4
+    unerring run mypackage.closing:close_month --set 'entries=["March rent"]' --model openai/gpt-4.1-mini --k 4
     """
     chain = make_chain(process, parameters(settings))
     working_with(name_to_import(chain, process))

@@ -177,7 +177,7 @@ class CheckedChain:
         The third argument says whether null may be the right choice.
         """
         truth = own_method(self.original, "truth")
-        if truth is None:
+        if truth is None or not (self.function is None or self.function.knows_truth):
             return None
 
         def text(state: Json, step: int, nullable: bool) -> str:
@@ -187,6 +187,14 @@ class CheckedChain:
             return json_of(right, "truth", "choice", step, truth)
 
         return text
+
+    def kept(self, state: Json) -> Json:
+        """A state that choices alone led to, as JSON data for a file; that of a function process is its choices."""
+        return state if self.function is None else self.function.choices(state)
+
+    def from_kept(self, kept: Json) -> Json:
+        """The state that a file keeps."""
+        return kept if self.function is None or not isinstance(kept, list) else self.function.after(kept)
 
     @property
     def can_be_entered(self) -> bool:

@@ -171,9 +171,12 @@ class Pilot:
                 self._ledger.state.forget(step)
 
     async def _walk(self, on_step: Callable[[Calibration], None]) -> None:
-        """Sample one step after the other, each from the state that the right choice of the step before leads to."""
+        """Sample one step after the other, each from the state that the right choice of the step before leads to.
+
+        A function process is followed to its first side effect, which is not run.
+        """
         calibration = self._calibration
-        state = self._chain.start() if calibration.steps == 0 else calibration.at
+        state = self._chain.start() if calibration.steps == 0 else self._chain.from_kept(calibration.at)
         while self._may_begin(0) and self._chain.subtask(state, calibration.steps) is not None:
             drawn = await self._draw_step(StepToSample(calibration.steps, state))
             if self._truth is None and all(one.choice is None for one in drawn.samples):
@@ -182,7 +185,7 @@ class Pilot:
                     "pilot cannot continue from it"
                 )
             state = self._chain.advance(state, parsed(drawn.right), calibration.steps)
-            calibration.at = state
+            calibration.at = self._chain.kept(state)
             self._count(drawn)
             on_step(calibration)
 

@@ -41,7 +41,7 @@ class JournalFile:
     """A journal's file, by its path.
 
     Each method reads the file again, so that one object shows a run in progress as it grows. No method needs a model,
-    except `resume`. `chain` is the process, an object or a name such as `package.module:Class`; without it the process
+    except `resume`. `chain` is the process, an object or a name such as `package.module:Name`; without it the process
     is made again from the journal. `trust` imports code that only another person's journal names.
     """
 

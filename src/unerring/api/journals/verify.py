@@ -58,7 +58,7 @@ def verify(journal: str | Path, chain: GivenProcess = None, trust: bool = False)
     """Check a journal: entries by their hashes, decisions by their votes, choices by the process's own verifier.
 
     The verifier of Hanoi, for example, replays the moves by the rules of the game. The process is `chain`, an object
-    or a name such as `package.module:Class`, or else the one that the journal names. Code that a journal of another
+    or a name such as `package.module:Name`, or else the one that the journal names. Code that a journal of another
     person names is imported only with `trust`.
 
     Raises `InputError` for a chain of another name.
@@ -74,7 +74,8 @@ def verify(journal: str | Path, chain: GivenProcess = None, trust: bool = False)
         require_process(journal, opened.process, made)
         judge = made.verify
         if judge is None:
-            notes.append("the steps were not judged: the process has no method verify()")
+            lacks = "the process has no method verify()" if made.function is None else "a function has no verify()"
+            notes.append(f"the steps were not judged: {lacks}")
     except InputError as error:
         if chain is not None:
             raise

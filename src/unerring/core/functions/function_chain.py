@@ -93,6 +93,27 @@ class FunctionChain:
             raise InputError(f"a question of {name_of(self.function)}() has no right answer: ask(..., truth=...)")
         return ask.truth
 
+    @property
+    def knows_truth(self) -> bool:
+        """Whether the first question came with its right answer."""
+        asks = _asks_of(self._waiting(self._root))
+        return bool(asks) and asks[0].truth is not None
+
+    def choices(self, state: Json) -> list[Json]:
+        """The choices that led to a point where the function was given nothing else; `after` goes there again."""
+        point, choices = self._point(state), []
+        while point.before is not None and point.outcome is not None:
+            choices.append(parsed(point.outcome.value))
+            point = point.before
+        return choices[::-1]
+
+    def after(self, choices: Sequence[Json]) -> Json:
+        """The point after these choices."""
+        state = self.start()
+        for choice in choices:
+            state = self.advance(state, choice)
+        return state
+
     def rehearse(self, prompt: str) -> Rehearsal:
         """Answers for the noise sampler, to a question that came with its right answer."""
         ask = self._rehearsed.get(prompt)

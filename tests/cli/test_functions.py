@@ -1,0 +1,151 @@
+"""Function processes on the command line: run, resume, and every command on their journals."""
+
+import json
+import sys
+
+import pytest
+from command_runs import process
+from printed_commands import failing, printed_commands
+
+import unerring
+
+CLOSING = '''
+"""Processes that are functions."""
+
+from unerring import StepUndecided, act, ask
+
+
+def kind(entry):
+    truth = "rent" if entry % 2 else "other"
+    return ask(f"What kind is entry {entry}?", ["rent", "other"], truth=truth)
+
+
+def post(entry, kind):
+    with open("posted.txt", "a") as file:
+        file.write(f"{entry} {kind}\\n")
+    return {"posted": entry}
+
+
+async def close_month(entries, dry=False):
+    posted = []
+    for entry in entries:
+        found = await kind(entry)
+        posted.append(found if dry else await act(post, entry, found))
+    return posted
+
+
+def made():
+    async def local(entries):
+        return [await kind(entry) for entry in entries]
+
+    return local
+
+
+local = made()
+'''
+NOISE = ("--model", "noise/p=0.9,v=0.9,c=0", "--k", "3")
+CLOSE = ("closing:close_month", "--set", "entries=[1,2,3,4]")
+SCRIPT = """
+import unerring
+import closing
+
+async def job(entries):
+    return [await closing.kind(entry) for entry in entries]
+
+for process, journal in ((job, "job.db"), (closing.local, "local.db")):
+    try:
+        options = unerring.Options(progress=False, max_steps=1)
+        unerring.run(process, "noise/p=0.9,v=0.9,c=0", journal, k=3, args=[[1, 2]], options=options)
+    except unerring.Stopped:
+        pass
+"""
+
+
+@pytest.fixture
+def closing(tmp_path):
+    (tmp_path / "closing.py").write_text(CLOSING)
+
+
+def test_a_function_runs_and_continues_like_a_class(cli, closing, tmp_path):
+    """It stops at a limit; the printed command continues it, and no side effect is run twice."""
+    done = cli("run", *CLOSE, *NOISE, "--journal", "run.db", "--max-steps", "2")
+    assert done.code == 3
+    (resume,) = printed_commands(done)
+    assert resume == ["resume", "run.db"]
+    done = cli(*resume, "--json")
+    assert done.code == 0
+    assert json.loads(done.out)["answer"] == [{"posted": entry} for entry in (1, 2, 3, 4)]
+    assert (tmp_path / "posted.txt").read_text() == "1 rent\n2 other\n3 rent\n4 other\n"
+    again = cli("run", *CLOSE, *NOISE, "--journal", "run.db")
+    assert (again.code, again.err) == (0, "The run in run.db is finished already.\n")
+
+
+def test_every_command_works_on_the_journal_of_a_function(cli, closing, tmp_path):
+    """None asks for a class, and a fork runs the side effects after its step alone."""
+    assert cli("run", *CLOSE, *NOISE, "--journal", "run.db").code == 0
+    verified = cli("verify", "run.db")
+    assert verified.code == 0
+    assert "a function has no verify()" in verified.err
+    for name in ("review", "rejudge", "report", "export"):
+        assert cli(name, "run.db").code == 0, name
+    (tmp_path / "posted.txt").unlink()
+    assert cli("fork", "run.db", "--at", "2", "--out", "fork.db").code == 0
+    assert cli("resume", "fork.db").code == 0
+    assert (tmp_path / "posted.txt").read_text() == "3 rent\n4 other\n"
+
+
+def test_a_missing_k_or_argument_is_named(cli, closing):
+    """The message speaks of k and of the function, not of methods."""
+    line = cli("run", *CLOSE, *NOISE[:2]).line
+    assert line.endswith(
+        "give --k, such as 4: closing:close_month is a function, which does not say how many questions it will ask, "
+        "so that no k can be planned"
+    )
+    done = cli("run", "closing:close_month", *NOISE)
+    assert done.code == 2
+    assert "missing a required argument: 'entries'" in done.line
+    assert "a class or an async function, is written package.module:Name" in cli("run", "close_month", *NOISE).line
+
+
+@pytest.mark.parametrize(("journal", "by_command"), [("job.db", True), ("local.db", False)])
+def test_a_function_of_a_script_is_continued_by_its_script(cli, closing, tmp_path, journal, by_command):
+    """Hints say to run the script again, and for one within a function nothing else, since no name finds it."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    assert process("script.py", cwd=tmp_path, program=(sys.executable,)).returncode == 0
+    for words in (["report", journal], ["review", journal], ["verify", journal]):
+        done = cli(*words)
+        assert "run its script again" in done.out + done.err, words
+        hint = f"or continue with: unerring resume {journal} --process MODULE:NAME"
+        assert (hint in done.out + done.err) is by_command, words
+    assert "the script again" in cli("resume", journal).line or "its script again" in cli("resume", journal).line
+
+
+def test_a_function_of_another_name_is_found_again(cli, closing, tmp_path):
+    """Commands name the function that was run where the journal's name does not lead to it."""
+    done = cli("run", "closing:local", "--set", "entries=[1,2,3]", *NOISE, "--journal", "run.db", "--max-steps", "1")
+    assert printed_commands(done) == [["resume", "run.db", "--process", "closing:local"]]
+    assert failing(cli, tmp_path, done) == {}
+
+
+def test_a_function_is_calibrated_up_to_its_first_side_effect(cli, closing, tmp_path):
+    """No side effect is run; the calibration continues from its file, and plans."""
+    calibrate = ("calibrate", "closing:close_month", "--set", f"entries={list(range(40))}", *NOISE[:2])
+    first = cli(*calibrate, "--out", "one.json", "--samples", "30")
+    assert "The process has only 1 step before its end or its first side effect" in first.err
+    assert not (tmp_path / "posted.txt").exists()
+    dry = (*calibrate, "--set", "dry=true", "--out", "all.json")
+    assert cli(*dry, "--samples", "10").code == 0
+    again = cli(*dry, "--samples", "60", "--json")
+    assert again.code == 0
+    whole = cli(*calibrate, "--set", "dry=true", "--samples", "60", "--json")
+    assert json.loads(again.out)["voters"] == json.loads(whole.out)["voters"]
+
+
+def test_a_function_without_right_answers_is_calibrated_by_votes():
+    """Where its first question has no right answer, a wide vote judges."""
+
+    async def asks():
+        return [await unerring.ask(f"What follows {number}?", int) for number in range(5)]
+
+    measured = unerring.calibrate(asks, lambda prompt: "7", samples=5)
+    assert (measured.judged_by, measured.steps) == ("votes", 2)
