@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -220,6 +221,72 @@ def test_a_result_that_is_no_json_data_is_named(journal):
 
     with pytest.raises(TypeError, match="returned a set"):
         run(process, journal)
+
+
+@each("once, retries", [(False, 0), (False, 3), (True, 0)])
+def test_a_side_effect_whose_result_cannot_be_kept_is_not_run_again(tmp_path, once, retries):
+    """It happened: it is no failure that is retried, or that the function could catch."""
+    runs = []
+
+    def effect():
+        runs.append(1)
+        return {1, 2}
+
+    async def process():
+        with suppress(ActFailed):
+            await act(effect, once=once, retries=retries)
+
+    with pytest.raises(TypeError, match="returned a set"):
+        run(process, tmp_path / f"{once}-{retries}.db")
+    assert runs == [1]
+
+
+def first_key(key, number):
+    return [key, number]
+
+
+def only_by_position(key, /):
+    return key
+
+
+def of_its_own(*, function, key):
+    return [function, len(key)]
+
+
+@each(
+    "made, expected",
+    [
+        (lambda: act(first_key, "mine", 3), ["mine", 3]),
+        (lambda: act(only_by_position, "mine"), "mine"),
+        (lambda: act(of_its_own, function=3), [3, 32]),
+        (lambda: act({"a": 5}.get, "a"), 5),
+    ],
+)
+def test_a_key_is_given_where_none_is(made, expected):
+    """A function whose first argument happens to be called `key` keeps the one that it is given."""
+
+    async def process():
+        return await made()
+
+    assert run(process, None).answer == expected
+
+
+def test_what_a_side_effect_changes_in_its_arguments_is_lost(journal):
+    """The function sees in the first run what it sees in a resumed one, where the side effect does not run."""
+
+    def effect(numbers, table):
+        numbers.append(5)
+        table["inner"].append(6)
+        return [numbers, table]
+
+    async def process():
+        numbers, table = [1], {"inner": [2]}
+        changed = await act(effect, numbers, table=table)
+        return [changed, numbers, table]
+
+    expected = [[[1, 5], {"inner": [2, 6]}], [1], {"inner": [2]}]
+    assert run(process, journal).answer == expected
+    assert run(process, journal).answer == expected
 
 
 @each("source", ["off", "leader"])

@@ -88,11 +88,13 @@ async def _tried(frontier: Frontier, function: FunctionChain, act: Act[Any], key
     for failures in range(act.retries + 1):
         await frontier.record_act(ActBegun(step, act.name, key, act.once, clock.time()))
         try:
-            return json_of(await _run(act, key), act.name, "result", None, act.function)
+            returned = await _run(act, key)
         except OWN_ERRORS as error:
             failure = ordinary_error(error, "side effect")
             add_method_note(failure, act.name, step, act.function)
             line = error_line(failure)[:MAX_REASON_CHARS]
+        else:  # it happened: a result that cannot be kept is no reason to run it again
+            return json_of(returned, act.name, "result", None, act.function)
         if act.once:
             raise failure
         if failures < act.retries:
@@ -108,17 +110,30 @@ async def _tried(frontier: Frontier, function: FunctionChain, act: Act[Any], key
 
 
 async def _run(act: Act[Any], key: str) -> Any:
-    """Call a side effect's function; one that takes an argument `key` is given it."""
-    keywords = dict(act.keywords)
-    if "key" not in keywords and _takes_key(act):
+    """Call a side effect's function; one that takes an argument `key`, and was given none, is given the key."""
+    arguments, keywords = _copied(act.arguments), _copied(dict(act.keywords))
+    if _takes_key(act):
         keywords["key"] = key
-    result = act.function(*act.arguments, **keywords)
+    result = act.function(*arguments, **keywords)
     return await result if inspect.isawaitable(result) else result
 
 
+def _copied(value: Any) -> Any:
+    """A value with copies of its lists, dicts and sets: what is changed in them would not be changed on a resume."""
+    if type(value) is dict:
+        return {key: _copied(one) for key, one in value.items()}
+    return type(value)(map(_copied, value)) if type(value) in {list, tuple, set} else value
+
+
 def _takes_key(act: Act[Any]) -> bool:
+    """Whether the function takes an argument by the name `key` that it is not given by position."""
     try:
-        parameters = inspect.signature(act.function).parameters
-    except (TypeError, ValueError):  # of a function that is not Python's nothing is known
+        signature = inspect.signature(act.function)
+        given = signature.bind_partial(*act.arguments, **act.keywords).arguments
+    except (
+        TypeError,
+        ValueError,
+    ):  # of a function that is not Python's nothing is known; a wrong call fails by itself
         return False
-    return "key" in parameters
+    key = signature.parameters.get("key")
+    return key is not None and key.kind in {key.POSITIONAL_OR_KEYWORD, key.KEYWORD_ONLY} and "key" not in given

@@ -78,6 +78,7 @@ class Act(Generic[T]):
 
 def act(
     function: Callable[..., Any],
+    /,
     *arguments: Any,
     key: str | None = None,
     once: bool = False,
@@ -92,8 +93,9 @@ def act(
     that is resumed returns that result, and does not run it again. If the process was killed while it ran, it is run
     again, with the same idempotency key.
 
-    function: what is run, a plain or an async function. It gets the key where it takes an argument `key`.
-    arguments, keywords: its arguments.
+    function: what is run, a plain or an async function. It gets the key where it takes an argument `key`, unless it is
+        given one by position. Another result than JSON data stops the run.
+    arguments, keywords: its arguments; of lists, dicts and sets it gets copies.
     key: the idempotency key; by default one that is made of the run and of its place in it.
     once: whether it is never run twice: if it is not known whether it happened, the run stops, and
         `unerring review` says whether it did.
