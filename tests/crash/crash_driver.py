@@ -15,6 +15,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from stretch import Kept
 
@@ -29,10 +30,18 @@ class LedgerSampler:
     compact = True
     name = "ledger"
 
-    def __init__(self, chain: unerring.Hanoi, ledger: str, options: argparse.Namespace) -> None:
-        self._noise = NoisySampler(chain.rehearse, p=0.9, v=0.9)
+    def __init__(
+        self,
+        sampler: Any,
+        ledger: str | Path,
+        latency: float,
+        die_at: int | None = None,
+        hang_at: int | None = None,
+        spin_at: int | None = None,
+    ) -> None:
+        self._sampler = sampler
         self._ledger = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._options = options
+        self._latency, self._die_at, self._hang_at, self._spin_at = latency, die_at, hang_at, spin_at
         self._kept = Kept()
         self._calls = 0
 
@@ -42,16 +51,16 @@ class LedgerSampler:
         call = {"step": settings.step, "slot": settings.slot, "count": n, "ids": ids}
         os.write(self._ledger, json.dumps(call).encode() + b"\n")
         os.fsync(self._ledger)
-        if self._calls == self._options.die_at:
+        if self._calls == self._die_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        if self._calls == self._options.hang_at:
+        if self._calls == self._hang_at:
             await asyncio.Event().wait()
-        if self._calls == self._options.spin_at:
+        if self._calls == self._spin_at:
             while True:
                 pass
-        await asyncio.sleep(self._options.latency)
+        await asyncio.sleep(self._latency)
         await self._kept.held(settings.step)
-        samples = await self._noise.sample(prompt, settings, n)
+        samples = await self._sampler.sample(prompt, settings, n)
         return [replace(sample, reply_id=name) for sample, name in zip(samples, ids, strict=True)]
 
 
@@ -61,6 +70,11 @@ def stuck(prompt: str, settings: unerring.Settings) -> str:
     sys.stdout.flush()
     threading.Event().wait()
     return ""
+
+
+def paid_model(chain: unerring.Hanoi, options: argparse.Namespace) -> LedgerSampler:
+    noise = NoisySampler(chain.rehearse, p=0.9, v=0.9)
+    return LedgerSampler(noise, options.ledger, options.latency, options.die_at, options.hang_at, options.spin_at)
 
 
 def main() -> int:
@@ -78,7 +92,7 @@ def main() -> int:
     parser.add_argument("--one-by-one", action="store_true", help="take one step after the other")
     options = parser.parse_args()
     chain = unerring.Hanoi(options.disks)
-    model = stuck if options.stuck else LedgerSampler(chain, options.ledger, options)
+    model = stuck if options.stuck else paid_model(chain, options)
     # one temperature for all samples: each round is then a single call
     policy = unerring.Policy(unerring.AheadBy(3), first_temperature=0.1)
     how = unerring.Options(speculate="off" if options.one_by_one else "auto", grace=120.0)

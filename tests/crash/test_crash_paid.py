@@ -1,46 +1,19 @@
 """Runs on a paid model that keeps its own ledger: no call goes unrecorded, and no reply counts twice."""
 
-import json
 import logging
 import signal
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 import pytest
-from killing import Watch, acknowledged, assert_each_once, assert_same_result, driver, entries_of, life
+from bills import assert_settled, bill, intents_of
+from killing import Watch, acknowledged, assert_each_once, assert_same_result, driver, life
 from stretch import stretches
-
-from unerring.api.journals import history as reading
-from unerring.core.journal.entries import Failed, Intent
 
 DISKS = 5
 STEPS = 2**DISKS - 1
 PAID_NAP_SECONDS = 0.03  # a stretch of a run that waits for the disk at each call
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Bill:
-    """The model's ledger: each call's samples, and the ids of its replies, received or not."""
-
-    calls: Counter[tuple[int, int, int]]
-    ids: list[str]
-
-    @property
-    def samples(self) -> int:
-        return len(self.ids)
-
-
-def bill(ledger: Path) -> Bill:
-    """Read the ledger; a kill may have left half a line at its end, of a call that was never answered."""
-    calls, ids = Counter[tuple[int, int, int]](), []
-    for line in ledger.read_text().splitlines():
-        call = json.loads(line)
-        calls[call["step"], call["slot"], call["count"]] += 1
-        ids += call["ids"]
-    return Bill(calls, ids)
 
 
 @pytest.fixture(scope="module")
@@ -64,29 +37,6 @@ def finish(watch: Watch, ledger: Path) -> None:
     with life(command(watch, ledger), watch.journal) as process:
         assert process.ended().code == 0
     watch.look(acknowledged(watch.journal))
-
-
-def intents_of(journal: Path) -> Counter[tuple[int, int, int]]:
-    """The calls that the journal has as about to be sent."""
-    intents = [entry for entry in entries_of(journal) if isinstance(entry, Intent)]
-    return Counter((intent.step, intent.slot, intent.count) for intent in intents)
-
-
-def assert_settled(journal: Path, ledger: Path) -> int:
-    """Assert that the journal accounts for every billed sample; returns how many have an unknown outcome."""
-    billed, intents = bill(ledger), intents_of(journal)
-    samples = reading.report(journal)["samples"]
-    replies = assert_each_once(journal)
-    announced = sum(count * times for (_, _, count), times in intents.items())
-    assert billed.calls <= intents  # every call was recorded before it was sent
-    assert not any(isinstance(entry, Failed) for entry in entries_of(journal))
-    assert samples["unknown"] == announced - len(replies)  # what is not known is counted, not forgotten
-    assert samples["sent"] == announced
-    assert samples["unknown"] >= billed.samples - len(replies)
-    names = [reply.reply_id for reply in replies]
-    assert len(set(names)) == len(names)  # no reply counts twice
-    assert set(names) <= set(billed.ids)  # and none that was not billed
-    return samples["unknown"]
 
 
 @pytest.mark.parametrize("kills_wanted", [2, pytest.param(15, marks=pytest.mark.slow)])
