@@ -175,3 +175,43 @@ def test_a_function_without_steps_is_a_process():
 
     result = run(process, args=[[]])
     assert (result.answer, result.steps) == ([], 0)
+
+
+@each(
+    "change, said",
+    [
+        ("ends at once", "now comes to its end at step 0, where it had an answer"),
+        ("acts first", r"now comes to act\(.*two\) at step 0, where it had an answer"),
+        ("ends after one", "now comes to its end at step 1, where it had the result of a side effect"),
+        ("asks more", "returned there, and now comes to the question 'more'"),
+    ],
+)
+def test_a_function_that_takes_another_course_is_noticed(tmp_path, change, said):
+    """Also where the change is accepted: its answers of before have no place in it."""
+    journal, changed = tmp_path / f"{change}.db", ""
+
+    def two():
+        return 2
+
+    async def process():
+        if changed == "ends at once":
+            return 0
+        if changed == "acts first":
+            await act(two)
+        first = await question("one")
+        if changed == "ends after one":
+            return first
+        await act(two)
+        await question("last")
+        return await question("more") if changed == "asks more" else first
+
+    def go(accept):
+        options = unerring.Options(progress=False, accept_changes=accept)
+        return unerring.run(process, lambda prompt: "1", journal, k=1, options=options)
+
+    assert go(False).answer == 1
+    changed = change
+    with pytest.raises(unerring.ChainChanged):
+        go(False)
+    with pytest.raises(unerring.ChainChanged, match=said):
+        go(True)

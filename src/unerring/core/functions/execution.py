@@ -12,7 +12,7 @@ from unerring.core.functions.points import Given, GivenKind, Point
 from unerring.core.short_text import short
 from unerring.core.user_code import OWN_ERRORS, raise_own
 from unerring.core.voting.canonical import parsed
-from unerring.errors import ActFailed, StepUndecided, UnerringError
+from unerring.errors import ActFailed, ChainChanged, StepUndecided, UnerringError
 
 
 class Returned:
@@ -28,6 +28,19 @@ class Returned:
 
 
 Waiting: TypeAlias = Ask[Any] | Gather[Any] | Act[Any] | Returned
+
+_GIVEN_TO = {
+    GivenKind.CHOICE: Ask | Gather,
+    GivenKind.UNDECIDED: Ask | Gather,
+    GivenKind.RESULT: Act,
+    GivenKind.FAILED: Act,
+}
+_GIVEN_WORDS = {
+    GivenKind.CHOICE: "an answer",
+    GivenKind.UNDECIDED: "an undecided step",
+    GivenKind.RESULT: "the result of a side effect",
+    GivenKind.FAILED: "the failure of a side effect",
+}
 
 
 class Execution:
@@ -66,6 +79,7 @@ class Execution:
             assert point.before is not None
             point = point.before.resumed_at
         for following in reversed(course):
+            self._require_fit(following)
             self.waiting = self._resumed(following, following)
             self.at = following
 
@@ -119,6 +133,16 @@ class Execution:
         except OWN_ERRORS as raised:
             raise_own(raised, self._name, at.step, self._function)
         raise error
+
+    def _require_fit(self, following: Point) -> None:
+        """Raise `ChainChanged` where the function waits for something else than it was given in the run."""
+        outcome = following.outcome
+        assert outcome is not None
+        if not isinstance(self.waiting, _GIVEN_TO[outcome.kind]):
+            raise ChainChanged(
+                f"{self._name}() now comes to {described(self.waiting)} at step {self.at.step}, where it had "
+                f"{_GIVEN_WORDS[outcome.kind]}: continue with the code that began the run, or fork it before that step"
+            )
 
     def _require_same(self, waiting: Waiting, at: Point) -> None:
         """Raise `TypeError` where the function waits for something else at a point than when it ran there before."""

@@ -13,12 +13,12 @@ from typing import Any, TypeAlias, cast
 from unerring.core.asking import Ask
 from unerring.core.chain import Chain, Rehearsal, Subtask
 from unerring.core.functions.awaitables import Act, Gather
-from unerring.core.functions.execution import Execution, Returned, Waiting, bound
+from unerring.core.functions.execution import Execution, Returned, Waiting, bound, described
 from unerring.core.functions.names import name_of
 from unerring.core.functions.points import Given, GivenKind, Point, undecided_outcome
 from unerring.core.user_code import json_of
 from unerring.core.voting.canonical import Json, NotJson, canonical, parsed
-from unerring.errors import ActFailed, InputError, StepUndecided
+from unerring.errors import ActFailed, ChainChanged, InputError, StepUndecided
 
 GivenProcess: TypeAlias = "Chain | Callable[..., Coroutine[Any, Any, Any]] | str | None"
 """A process that is given to work with a journal: a chain, an async function, or the name of one; None for its own."""
@@ -56,10 +56,9 @@ class FunctionChain:
     def subtask(self, state: Json) -> Subtask | None:
         """The question at a point; None at the end, and where the function waits for a side effect."""
         ask = self._ask(state)
-        if ask is None:
+        if ask is None and isinstance(self._waiting(self._point(state)), Returned):
             self.answer(state)
-            return None
-        return ask.subtask
+        return None if ask is None else ask.subtask
 
     def advance(self, state: Json, choice: Json) -> Json:
         """The point after a choice."""
@@ -125,10 +124,13 @@ class FunctionChain:
         return Rehearsal(ask.right, ask.wrong)
 
     def answer(self, state: Json) -> Json:
-        """What the function returned; raises `WrongReturn` where that is no JSON data."""
+        """What the function returned; raises `WrongReturn` for other than JSON data, `ChainChanged` before its end."""
         waiting = self._waiting(self._point(state))
         if not isinstance(waiting, Returned):
-            return None
+            raise ChainChanged(
+                f"{name_of(self.function)}() returned there, and now comes to {described(waiting)}: run it with the "
+                "code that began the run, or fork it"
+            )
         json_of(waiting.value, name_of(self.function), "result", None, self.function)
         return cast(Json, waiting.value)
 
