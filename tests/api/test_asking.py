@@ -51,6 +51,12 @@ def test_a_decision_says_how_the_votes_fell():
     assert "4 for yes" in decision._repr_html_()
 
 
+def test_a_decision_has_no_truth_value():
+    """`if` would take a decision on False as true."""
+    with pytest.raises(TypeError, match="take its `value`"):
+        bool(asked(["no", "no", "no"], bool))
+
+
 def test_the_value_has_the_type_that_was_asked_for():
     """A date, a member of an enum, an object of a class; a text where nothing is said."""
     assert asked(["2026-02-03"] * 3, date).value == date(2026, 2, 3)

@@ -8,6 +8,7 @@ from typing import Any
 from unerring.adapters.scrubbing import about_words, without_secrets_in_errors
 from unerring.adapters.trust.permission import GIVEN, Permission
 from unerring.adapters.user_code.modules import import_object, object_of_class
+from unerring.core.arguments import require_arguments
 from unerring.core.chain import Chain
 from unerring.core.chain_form import is_chain, misfit, not_a_chain, own_method
 from unerring.core.checked_chain import MADE_WITH, CheckedChain
@@ -103,6 +104,7 @@ def process_of(process: Any, args: Sequence[Any] | Mapping[str, Any] = ()) -> Ch
     Raises `InputError` for another object, and for arguments that the function does not take.
     """
     if is_function_process(process):
+        require_arguments("args", args)
         positional, named = ((), args) if isinstance(args, Mapping) else (args, {})
         return CheckedChain(FunctionChain(process, named_arguments(process, positional, named)))
     if args:

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from unerring.api.calibration.calibration_files import read_calibration
 from unerring.api.models import Model, sampler_for
@@ -67,6 +67,10 @@ class Decision(Generic[T]):
             "samples": [one.to_dict() for one in self.samples],
             "journal": self.journal,
         }
+
+    def __bool__(self) -> NoReturn:
+        """Raise `TypeError`: `if` would take every decision as true, also one on False."""
+        raise TypeError("a decision has no truth value: take its `value`")
 
     def __str__(self) -> str:
         """The answer, its votes, its cost, and the probability that it is wrong where that is known."""

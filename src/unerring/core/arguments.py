@@ -31,6 +31,12 @@ def require_texts(name: str, value: Any) -> None:
         raise _refused(name, 'a list of texts, such as ["localhost"]', value)
 
 
+def require_arguments(name: str, value: Any) -> None:
+    """Raise `InputError` unless the value is a list of arguments, or a dict of them by name."""
+    if isinstance(value, str | bytes | bytearray) or not isinstance(value, Sequence | Mapping):
+        raise _refused(name, "a list of arguments in order, or a dict of them by name", value)
+
+
 def require_methods(name: str, value: Any, methods: Sequence[str], optional: bool = False) -> None:
     """Raise `InputError` unless the value is an object with these methods; a class is not."""
     if optional and value is None:

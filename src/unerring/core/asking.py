@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from unerring.core.chain import Subtask
 from unerring.core.voting.canonical import Json
@@ -51,8 +51,17 @@ def require_in_process(what: str) -> None:
         )
 
 
+class Awaited:
+    """What a process awaits. It has no truth value: in `if ask(...)` an await is missing."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__.lower()}(...) has a value once it is awaited: write `await` before it")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Ask(Generic[T]):
+class Ask(Awaited, Generic[T]):
     """A question of a function process; awaiting it gives the answer that votes decide.
 
     subtask: the question, with its parser.

@@ -5,9 +5,11 @@ An optional method that is misspelled would silently never be called, so it is a
 
 import inspect
 from difflib import SequenceMatcher
+from functools import partial
 from typing import Any
 
 from unerring.core.chain import Chain
+from unerring.core.functions.names import name_of
 from unerring.core.short_text import short
 from unerring.core.user_code import defined_at
 
@@ -41,6 +43,12 @@ def is_chain(found: Any) -> bool:
 
 def not_a_chain(found: Any, name: str = "") -> str:
     """Why an object or a class is no chain, in one line."""
+    if inspect.iscoroutine(found):
+        return f"{found.__qualname__}() was called: pass {found.__qualname__} itself, and its arguments as `args`"
+    if inspect.isroutine(found) or isinstance(found, partial):
+        return f"{name_of(found)} is no process: a function that is one is written as `async def`, without yield"
+    if inspect.iscoroutinefunction(vars(type(found)).get("__call__")):
+        return f"{short(found)} is no process: pass the method that is one, such as its __call__"
     kind = found if isinstance(found, type) else type(found)
     slips = [
         f"; is {other}() meant to be {method}()?"

@@ -161,6 +161,61 @@ def test_arguments_that_cannot_be_used_are_refused(process, args, said):
         run(process, args=args)
 
 
+@each("args", ["hello", b"hello", {1, 2}, 5, (number for number in range(2))])
+def test_arguments_are_a_list_or_a_dict(args):
+    """A text would be read letter by letter, and a set has no order."""
+    with pytest.raises(InputError, match="args must be a list of arguments in order, or a dict of them by name"):
+        run(two, args=args)
+
+
+class Callable:
+    """An object that is called like an async function."""
+
+    async def __call__(self):
+        return await question("one")
+
+
+def yields():
+    yield question("one")
+
+
+async def yields_and_waits():
+    yield await question("one")
+
+
+@each(
+    "given, said",
+    [
+        (len, "len is no process: .* written as `async def`"),
+        (lambda: question("one"), r"lambda> is no process: .* written as `async def`"),
+        (yields, "yields is no process: .* written as `async def`, without yield"),
+        (yields_and_waits, "yields_and_waits is no process: .* without yield"),
+        (functools.partial(yields), "yields is no process"),
+        (Callable(), "is no process: pass the method that is one, such as its __call__"),
+    ],
+)
+def test_other_functions_are_refused_by_name(given, said):
+    """They are no chains, and the error says how a function is a process."""
+    with pytest.raises(InputError, match=said):
+        run(given)
+    assert run(Callable().__call__).answer == 1
+
+
+def test_a_function_that_was_called_is_refused():
+    """The error says to pass the function itself."""
+    called = two(1)
+    with pytest.raises(InputError, match=r"two\(\) was called: pass two itself, and its arguments as `args`"):
+        run(called)
+    called.close()
+
+
+@each("awaited", [question("one"), gather(question("one")), act(len, "one")])
+def test_what_is_not_awaited_has_no_truth_value(awaited):
+    """`if ask(...)` would always be true, and ask nothing."""
+    with pytest.raises(TypeError, match="has a value once it is awaited"):
+        bool(awaited)
+
+
 def test_chains_take_no_arguments():
     """`args` are for functions."""
     with pytest.raises(InputError, match="args are those of an async function"):
@@ -180,10 +235,10 @@ def test_a_function_without_steps_is_a_process():
 @each(
     "change, said",
     [
-        ("ends at once", "now comes to its end at step 0, where it had an answer"),
-        ("acts first", r"now comes to act\(.*two\) at step 0, where it had an answer"),
-        ("ends after one", "now comes to its end at step 1, where it had the result of a side effect"),
-        ("asks more", "returned there, and now comes to the question 'more'"),
+        ("ends at once", "now reaches its end at step 0, where it had an answer"),
+        ("acts first", r"now reaches act\(.*two\) at step 0, where it had an answer"),
+        ("ends after one", "now reaches its end at step 1, where it had the result of a side effect"),
+        ("asks more", "returned there, and now reaches the question 'more'"),
     ],
 )
 def test_a_function_that_takes_another_course_is_noticed(tmp_path, change, said):

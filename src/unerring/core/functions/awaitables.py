@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from unerring.core.arguments import require_flag
-from unerring.core.asking import Ask, require_in_process
+from unerring.core.asking import Ask, Awaited, require_in_process
 from unerring.core.functions.names import name_of
 from unerring.core.numbers import MAX_COUNT, require_whole
 from unerring.core.short_text import short
@@ -17,7 +17,7 @@ MAX_KEY_CHARS = 200  # of an idempotency key
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Gather(Generic[T]):
+class Gather(Awaited, Generic[T]):
     """Questions that do not depend on each other, asked side by side; awaiting it gives the list of their answers."""
 
     asks: tuple[Ask[T], ...]
@@ -47,7 +47,7 @@ def gather(*asks: Ask[T]) -> Gather[T]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Act(Generic[T]):
+class Act(Awaited, Generic[T]):
     """A side effect of a function process; awaiting it runs the function once and gives its result.
 
     function: what is run.

@@ -140,7 +140,7 @@ class Execution:
         assert outcome is not None
         if not isinstance(self.waiting, _GIVEN_TO[outcome.kind]):
             raise ChainChanged(
-                f"{self._name}() now comes to {described(self.waiting)} at step {self.at.step}, where it had "
+                f"{self._name}() now reaches {described(self.waiting)} at step {self.at.step}, where it had "
                 f"{_GIVEN_WORDS[outcome.kind]}: continue with the code that began the run, or fork it before that step"
             )
 

@@ -128,7 +128,7 @@ class FunctionChain:
         waiting = self._waiting(self._point(state))
         if not isinstance(waiting, Returned):
             raise ChainChanged(
-                f"{name_of(self.function)}() returned there, and now comes to {described(waiting)}: run it with the "
+                f"{name_of(self.function)}() returned there, and now reaches {described(waiting)}: run it with the "
                 "code that began the run, or fork it"
             )
         json_of(waiting.value, name_of(self.function), "result", None, self.function)
