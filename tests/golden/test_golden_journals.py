@@ -13,7 +13,8 @@ from unerring import Hanoi, Options
 from unerring.api.journals import history as reading
 from unerring.api.journals.export import step_records, vote_records
 from unerring.api.journals.verify import verify
-from unerring.errors import StepUndecided
+from unerring.errors import InputError, StepUndecided
+from unerring.testing import NoisySampler
 
 GOLDEN = Path(__file__).parent
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.json"))
@@ -83,12 +84,24 @@ def test_a_paused_run_continues(journal):
 
 
 def test_a_killed_run_continues(journal):
-    """Calls that were in flight stay charged at their worst; another model answers the rest."""
+    """Calls that were in flight stay charged at their worst; a stand-in of the same name answers the rest."""
     path = journal("killed")
     before = reading.report(path)["samples"]
-    result = unerring.resume(path, Hanoi(5), "noise/p=0.99")
+    with pytest.raises(InputError, match="holds a run of the model openai/m@"):
+        unerring.resume(path, Hanoi(5), "noise/p=0.99")
+    result = unerring.resume(path, Hanoi(5), StandIn(unerring.report(path)["model"]))
     assert result.steps == 31
     assert result.report["samples"]["unknown"] > before["unknown"]
+
+
+class StandIn(NoisySampler):
+    """A model of the name that a journal has, which is not there any more."""
+
+    name = None
+
+    def __init__(self, name):
+        super().__init__(Hanoi(5).rehearse)
+        self.name = name
 
 
 @pytest.mark.parametrize("name", ["undecided", "ruled", "redrawn"])

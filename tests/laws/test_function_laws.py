@@ -79,7 +79,7 @@ def test_a_fork_takes_over_side_effects(tmp_path_factory, seed, data):
     unerring.fork(
         folder / "whole.db", at, folder / "fork.db", chain=function_of(effects), model=NoisySampler(rehearse)
     )
-    unerring.resume(folder / "fork.db", function_of(effects), NoisySampler(rehearse, p=0.8))
+    unerring.resume(folder / "fork.db", function_of(effects), NoisySampler(rehearse))
     taken = sum(isinstance(entry, ActEnded) for entry in JournalReader(folder / "fork.db").entries())
     assert [run[:2] for run in effects.run] == [
         run[:2] for run in whole_effects.run[len(whole_effects.run) - len(effects.run) :]

@@ -28,6 +28,7 @@ from unerring.core.journal.entries import (
     Shortlisted,
     Voter,
 )
+from unerring.core.journal.function_entries import ActBegun, ActEnded, ActErred, Conceded
 from unerring.core.journal.review_entries import Accepted, Judgement, Redrawn, Rejudged, Ruled
 from unerring.core.journal.spend import Charge, SpendLimits, Tariff
 from unerring.core.voting.redflag import FlagKind
@@ -104,6 +105,10 @@ def strategies(texts: st.SearchStrategy[str]) -> dict[type, st.SearchStrategy[En
         Rejudged: st.builds(Rejudged, NATURALS, judgements.map(tuple), TIMES, at),
         Accepted: st.builds(Accepted, TIMES, sentences, texts, st.booleans(), parameters, st.none() | parameters),
         Inherited: st.builds(Inherited, NATURALS, texts, texts),
+        ActBegun: st.builds(ActBegun, NATURALS, texts, texts, st.booleans(), TIMES),
+        ActEnded: st.builds(ActEnded, NATURALS, texts, texts, TIMES, st.booleans()),
+        ActErred: st.builds(ActErred, NATURALS, texts, TIMES, at),
+        Conceded: st.builds(Conceded, NATURALS, texts, texts),
         Redrawn: st.builds(Redrawn, NATURALS, TIMES, st.none() | texts),
         Cancelled: st.builds(Cancelled, NATURALS, slots, NATURALS, at, st.booleans()),
         Committed: st.builds(Committed, NATURALS, texts),

@@ -27,6 +27,7 @@ from unerring.api.models import Model
 from unerring.api.options import Options
 from unerring.api.result import Result
 from unerring.core.checked_chain import GivenChain
+from unerring.core.journal.digests import FUNCTION_PREFIX
 from unerring.core.journal.entries import Allowed, Entry, Resumed
 from unerring.core.journal.state import RunState
 from unerring.core.request import Request
@@ -104,7 +105,18 @@ async def _resumed_models(
     if ready is None:
         models = session_models(model or opened.model, context, options, request)
         ready = await made.enter_async_context(models)
+        _require_same_model(run, ready.sampler.name)
     return await made.enter_async_context(with_substitutes(ready, context, request, substitutes))
+
+
+def _require_same_model(run: ComparedRun, model: str) -> None:
+    """Raise `InputError` where another model is given than the run began with; functions have no names that say so."""
+    before = run.opened.model
+    if model != before and FUNCTION_PREFIX not in before:
+        raise InputError(
+            f"{run.path} holds a run of the model {before}, not {model}: continue with that one; a fork can continue "
+            "with another"
+        )
 
 
 def _require_ruled_choice(run: ComparedRun) -> None:

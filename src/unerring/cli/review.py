@@ -44,7 +44,7 @@ _OF_TEXT = {kind.value for kind in FLAGS_OF_TEXT}
     type=FILE,
     help="With --model, if the run has a budget in dollars: a TOML file with dollars per million tokens.",
 )
-@option("--happened", is_flag=True, help="The side effect that the run waits for happened; --answer has its result.")
+@option("--happened", is_flag=True, help="The side effect that it waits for happened; --answer has its result.")
 @option("--did-not-happen", is_flag=True, help="It did not: it is run when the run continues.")
 @option("--full", is_flag=True, help="Show all samples, and shorten no text.")
 @option("-v", "--verbose", is_flag=True, help="With --json: also the samples, and the messages before the question.")
@@ -76,7 +76,7 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     unerring review run.db --answer 42     this choice is right, given as JSON
     unerring review run.db --resample      draw the samples again
     unerring review run.db --model SPEC    draw them from another model
-    unerring review run.db --happened      the side effect happened (--answer '"sent"': this is its result)
+    unerring review run.db --happened      the side effect happened; --answer has its result
 
     The decision goes into the journal, and unerring resume FILE continues from there. The certificate of the run
     does not count such a step as evidence, and says how many there are.
