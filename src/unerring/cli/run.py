@@ -101,7 +101,7 @@ def run(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     unerring run hanoi --set disks=6 --k 3 --model openai/llama3.1:8b@http://127.0.0.1:11434/v1
     unerring run multiply --set a=46048 --set b=42098
     unerring run mypackage.ledger:Ledger --set year=2026 --model noise/p=0.98,v=0.95 --k 4
-    unerring run mypackage.closing:close_month --set 'entries=["March rent"]' --model openai/gpt-4.1-mini --k 4
+    unerring run mypackage.closing:close_month --set 'entries=["March rent"]' --model SPEC --k 4
     """
     chain = make_chain(process, parameters(settings))
     working_with(name_to_import(chain, process))
