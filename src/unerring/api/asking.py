@@ -172,14 +172,14 @@ def _asked_how(given: Mapping[str, Any]) -> AskedHow:
     return how
 
 
-def _require_in_process(*deciding: Any) -> None:
+def _require_in_process(k: Any, journal: Any, calibration: Any) -> None:
     """Raise `TypeError` where a question is asked without a model, and no process is there to decide it."""
     if not is_in_process():
         raise TypeError(
             "ask() takes model=..., such as model='openai/gpt-4.1-mini': only within a function process is it awaited "
             "without one"
         )
-    if any(one is not None for one in deciding):
+    if not (k is None and journal is None and calibration is None):
         raise TypeError("within a function process k, journal and calibration are those of its run; leave them out")
 
 

@@ -1,7 +1,8 @@
 """Make an `Ask`: a question from its prompt and the form of its answer."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
+from types import FunctionType
 from typing import Any, TypeAlias
 
 from unerring.core.answers.form import HOW_STRICT, AnswerForm, answer_form, tools_form
@@ -12,6 +13,8 @@ from unerring.core.short_text import short
 from unerring.core.user_code import OWN_ERRORS, raise_own, wrong_return
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.redflag import FlagKind, RedFlag, require_usable
+
+MAX_KEPT_FORMS = 256
 
 AnswerCheck: TypeAlias = Callable[[Any], "bool | str | RedFlag | None"]
 
@@ -36,19 +39,19 @@ def make_ask(  # noqa: PLR0913  (one parameter for each part of a question)
 
     Raises `TypeError` or `ValueError` for what no question can have.
     """
-    if not isinstance(prompt, str) or not prompt.strip():
+    if not isinstance(prompt, str) or not prompt or prompt.isspace():
         raise TypeError(f"the prompt is a text with the whole question, not {short(prompt)}")
     if check is not None and not callable(check):
         raise TypeError(f"check is a function of the answer's value, not {short(check)}")
-    for name, flag in (("show_form", show_form), ("schema", schema)):
-        if type(flag) is not bool:
-            raise TypeError(f"{name} is True or False, not {short(flag)}")
+    if type(show_form) is not bool or type(schema) is not bool:
+        name, flag = ("schema", schema) if type(show_form) is bool else ("show_form", show_form)
+        raise TypeError(f"{name} is True or False, not {short(flag)}")
     if isinstance(paraphrases, str) or isinstance(stop, str):
         raise TypeError("paraphrases and stop are lists of texts, not a single text")
     if tools is not None and answer is not str:
         raise TypeError("give either answer or tools: with tools the answer is the calls of them")
     calls = None if tools is None else ToolCallsShape(require_tools(tools))
-    form = answer_form(answer, parse) if calls is None else tools_form(calls)
+    form = _form(answer, parse) if calls is None else tools_form(calls)
     end = f"\n\n{form.sentence}" if show_form and form.sentence else ""
     before: list[Mapping[str, str]] = [] if system is None else [{"role": "system", "content": system}]
     subtask = Subtask(
@@ -70,6 +73,15 @@ def make_ask(  # noqa: PLR0913  (one parameter for each part of a question)
         right=None if truth is None else form.text(right),
         wrong=() if truth is None else tuple(map(form.text, form.others(right))),
     )
+
+
+def _form(answer: Any, parse: str) -> AnswerForm[Any]:
+    """The form of answers; that of a class or a function is kept, since a process asks for it at many steps."""
+    return _kept_form(answer, parse) if isinstance(answer, _KEPT) else answer_form(answer, parse)
+
+
+_KEPT = (type, FunctionType)
+_kept_form = lru_cache(MAX_KEPT_FORMS)(answer_form)
 
 
 def _checked(form: AnswerForm[Any], check: AnswerCheck, text: str) -> Json:

@@ -57,7 +57,8 @@ class Execution:
         positional, keywords = bound(function, arguments)
         self._coroutine = self._begun(positional, keywords)
         self.at = start
-        self.waiting = self._resumed(None, start)
+        with running_process():
+            self.waiting = self._resumed(None, start)
 
     def close(self) -> None:
         """End the function where it is."""
@@ -78,10 +79,11 @@ class Execution:
             course.append(point)
             assert point.before is not None
             point = point.before.resumed_at
-        for following in reversed(course):
-            self._require_fit(following)
-            self.waiting = self._resumed(following, following)
-            self.at = following
+        with running_process():
+            for following in reversed(course):
+                self._require_fit(following)
+                self.waiting = self._resumed(following, following)
+                self.at = following
 
     def _begun(self, positional: tuple[Any, ...], keywords: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         try:
@@ -95,8 +97,7 @@ class Execution:
     def _resumed(self, given: Point | None, at: Point) -> Waiting:
         """What the function waits for next, after it is given the outcome that led to `given`."""
         try:
-            with running_process():
-                awaited = self._coroutine.send(None) if given is None else self._given(given)
+            awaited = self._coroutine.send(None) if given is None else self._given(given)
         except StopIteration as end:
             waiting: Waiting = Returned(end.value)
         except UnerringError:
@@ -146,12 +147,13 @@ class Execution:
 
     def _require_same(self, waiting: Waiting, at: Point) -> None:
         """Raise `TypeError` where the function waits for something else at a point than when it ran there before."""
-        asked = hash(_asked(waiting)), described(waiting)
+        asked = hash(_asked(waiting))
         if at.asked is None:
-            at.asked = asked
-        elif at.asked[0] != asked[0]:
+            at.asked = asked, described(waiting)
+        elif at.asked[0] != asked:
+            first, now = at.asked[1], described(waiting)
             error = TypeError(
-                f"asked something else when it ran again with the same answers, first {at.asked[1]}, now {asked[1]}; "
+                f"asked something else when it ran again with the same answers, first {first}, now {now}; "
                 "what depends on a clock, on chance, on I/O or on global data belongs into a function that `act` runs"
             )
             raise_own(error, self._name, at.step, self._function)
