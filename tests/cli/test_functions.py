@@ -12,7 +12,7 @@ import unerring
 CLOSING = '''
 """Processes that are functions."""
 
-from unerring import StepUndecided, act, ask
+from unerring import ActFailed, StepUndecided, act, ask
 
 
 def kind(entry):
@@ -32,6 +32,48 @@ async def close_month(entries, dry=False):
         found = await kind(entry)
         posted.append(found if dry else await act(post, entry, found))
     return posted
+
+
+def lose(entry, kind):
+    raise OSError("gone")
+
+
+
+
+async def fragile(entries):
+    return [await act(lose, entry, await kind(entry)) for entry in entries]
+
+
+async def broken(entries):
+    await kind(entries[0])
+    return {}["total"]
+
+
+def send(kind):
+    raise ConnectionError("no reply")
+
+
+async def mail(entries):
+    return [await act(send, await kind(entry), once=True) for entry in entries]
+
+
+async def tolerant(entries):
+    kinds = []
+    for entry in entries:
+        try:
+            kinds.append(await ask(f"Kind of {entry}", ["rent", "other"]))
+        except StepUndecided:
+            kinds.append(None)
+        try:
+            await act(send, kinds[-1], retries=1)
+        except ActFailed:
+            pass
+    return kinds
+
+
+def unsure(prompt, settings):
+    hard = "Kind of 2" in prompt
+    return "other" if hard and settings.slot % 2 else "rent"
 
 
 def made():
@@ -149,3 +191,88 @@ def test_a_function_without_right_answers_is_calibrated_by_votes():
 
     measured = unerring.calibrate(asks, lambda prompt: "7", samples=5)
     assert (measured.judged_by, measured.steps) == ("votes", 2)
+
+
+def stopped_at_mail(cli):
+    """Run to a side effect that must not be run twice, and of which no end is known."""
+    failed = cli("run", "closing:mail", "--set", "entries=[1,2]", *NOISE, "--journal", "run.db")
+    assert failed.code == 4
+    assert "ConnectionError: no reply, in send() of step 1; it is not known whether it happened" in failed.line
+    done = cli("resume", "run.db")
+    assert done.code == 3
+    return done
+
+
+def test_a_side_effect_of_unknown_outcome_is_reviewed(cli, closing, tmp_path):
+    """The stop, the report and the failure name the command that says whether it happened, and both of its forms."""
+    done = stopped_at_mail(cli)
+    advice = (
+        "to say whether it happened: unerring review run.db --happened, or unerring review run.db --did-not-happen; "
+        "then continue with: unerring resume run.db"
+    )
+    assert done.line.endswith(advice)
+    assert failing(cli, tmp_path, done) == {}
+    report = cli("report", "run.db").out
+    assert advice in report
+    assert "side effects 0 run; 1 begun, of unknown outcome: send before step 1" in report
+    assert json.loads(cli("report", "run.db", "--json").out)["acts"]["unknown"]["name"] == "send"
+    assert "side effects are not verified: 0 run; 1 begun" in cli("verify", "run.db").err
+    with pytest.raises(unerring.ActUnknown, match=r"unerring\.open\('run.db'\)\.settle\(happened=True"):
+        unerring.resume("run.db")
+    for _ in range(2):
+        assert cli("review", "run.db", "--happened", "--answer", '"sent"').code in {0, 2}
+    assert cli("resume", "run.db").code == 4  # at the second one
+    kept = [json.loads(line) for line in cli("export", "run.db", "--what", "acts").out.splitlines()]
+    assert [(one["name"], one["step"], one["once"], one["status"], one["result"]) for one in kept] == [
+        ("send", 1, True, "ended", "sent"),
+        ("send", 2, True, "open", None),
+    ]
+    assert [one["by_person"] for one in kept] == [True, False]
+
+
+def test_a_side_effect_that_may_run_twice_is_run_again(cli, closing):
+    """The review of its run says so."""
+    words = ("run", "closing:fragile", "--set", "entries=[1,2]", *NOISE, "--journal", "run.db")
+    assert cli(*words).code == 4
+    assert "lose before step 1 has not ended, and is run again, with the same key" in cli("review", "run.db").out
+
+
+def test_what_a_function_caught_is_reported(cli, closing, tmp_path):
+    """Undecided steps and failed side effects are in report, verify, export and the HTML page."""
+    words = ("closing:tolerant", "--set", "entries=[1,2,3]", "--model", "closing:unsure", "--k", "2")
+    assert cli("run", *words, "--vote-cap", "4", "--journal", "run.db").code == 0
+    report, undecided = cli("report", "run.db", "-v").out, "step 1 (no answer won, and the function continued)"
+    assert f"undecided    {undecided}" in report
+    assert "steps        3, 1 of them undecided" in report
+    assert "side effects 0 run; 3 failed, after which the function continued; begun again 3 times" in report
+    assert "1 step stayed undecided, and the function continued; votes on them are no evidence" in report
+    assert "step 1       2-2, 0 flagged, 2 rounds; undecided: no answer won" in report
+    assert "dissent      none" in report
+    verified = cli("verify", "run.db").err
+    assert f"note: undecided: {undecided}" in verified
+    assert "note: side effects are not verified: 0 run; 3 failed" in verified
+    figures = json.loads(cli("report", "run.db", "--json").out)
+    assert figures["undecided"] == {"count": 1, "steps": [1]}
+    assert figures["acts"] == {"ended": 0, "failed": 3, "again": 3, "unknown": None}
+    assert [(one["step"], one["decided_by"], one["choice"]) for one in figures["doubtful"]] == [(1, "undecided", None)]
+    steps = [json.loads(line) for line in cli("export", "run.db").out.splitlines()]
+    assert [one.get("undecided") for one in steps] == [None, True, None]
+    assert cli("export", "run.db", "--format", "csv").out.splitlines()[0].endswith(",undecided")
+    votes = [json.loads(line) for line in cli("export", "run.db", "--what", "votes").out.splitlines()]
+    assert {one["index"] for one in votes if one["status"] == "undecided"} == {1}
+    acts = [json.loads(line) for line in cli("export", "run.db", "--what", "acts").out.splitlines()]
+    assert [(one["status"], one["attempts"]) for one in acts] == [("failed", 2)] * 3
+    assert acts[0]["error"].startswith("ConnectionError: no reply, in send() of step 1")
+    assert acts[0]["begun"] <= acts[0]["ended"]
+    shown = list(unerring.steps(tmp_path / "run.db"))
+    assert [one.undecided is None for one in shown] == [True, False, True]
+    assert repr(shown[1]) == "<Step 1: undecided, votes 2-2>"
+
+
+def test_an_error_in_the_function_names_its_line(cli, closing, tmp_path):
+    """Exit code 4, and one line with function, step, file and line; after a fix the named command continues."""
+    done = cli("run", "closing:broken", "--set", "entries=[1,2]", *NOISE, "--journal", "run.db")
+    assert done.code == 4
+    line = 1 + CLOSING[: CLOSING.index('["total"]')].count("\n")
+    assert f"KeyError: 'total', in broken() of step 1 ({tmp_path}/closing.py, line {line})" in done.line
+    assert done.line.endswith("fix it, then: unerring resume run.db")

@@ -152,6 +152,7 @@ def _imported_process(name: str) -> Any:
         )
     if LOCAL in attribute:
         raise DefinedInScript(
-            f"{attribute} was defined within a function, where no name finds it: run its script again, or give `chain`"
+            f"{attribute} was defined within a function, where no name finds it: run its script again, or pass "
+            "the process itself: `chain`"
         )
     return without_secrets_in_errors(import_object, name)

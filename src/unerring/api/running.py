@@ -20,7 +20,7 @@ from unerring.core.arguments import require_made, require_path
 from unerring.core.chain import Chain, S
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.functions.function_chain import GivenProcess, is_function_process
-from unerring.errors import Stopped
+from unerring.errors import ActUnknown, Stopped
 from unerring.runtime.config import Guards, StopRequest
 from unerring.runtime.signals import run_stoppable
 
@@ -144,6 +144,11 @@ def _advice(stop: Stopped) -> Iterator[str]:
     """How to continue a run in Python, where the same call again is not enough."""
     if stop.journal is None:
         return
+    if isinstance(stop, ActUnknown):
+        yield (
+            f"once you know: unerring.open({stop.journal!r}).settle(happened=True, result=...) or "
+            "settle(happened=False), then the same call again"
+        )
     if stop.unread:
         yield f"once your parser or check accepts these answers: unerring.rejudge({stop.journal!r}), then resume"
     if stop.larger is not None:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -133,10 +133,10 @@ def report(file: Path, html: Path | None, verbose: bool, full: bool, require: fl
 @file_argument
 @option(
     "--what",
-    type=click.Choice(["steps", "votes"]),
+    type=click.Choice(get_args(Exported)),
     default="steps",
     show_default=True,
-    help="What to print: committed steps, or all samples (votes).",
+    help="What to print: committed steps, all samples (votes), or side effects (acts).",
 )
 @option(
     "--format",
@@ -147,11 +147,12 @@ def report(file: Path, html: Path | None, verbose: bool, full: bool, require: fl
     help="JSON lines, or CSV for spreadsheets.",
 )
 def export(file: Path, what: Exported, form: ExportForm) -> int:
-    """Print the steps or samples of the journal FILE, one a line.
+    """Print the steps, samples or side effects of the journal FILE, one a line.
 
     `--what steps` prints the committed steps with their choices and tallies; `index` is the number of the step.
     `--what votes` prints all samples, not only those that voted: flagged ones too, and those of the step that is
-    undecided or open.
+    undecided or open. `--what acts` prints the side effects of a function process: key, result or error, and when each
+    was begun and ended.
 
     jsonl has texts exactly. csv is for spreadsheets: control characters become escapes such as \\x1b, and a text that
     a spreadsheet would take for a formula gets a ' before it.

@@ -97,6 +97,9 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     elif found.act is not None and found.act.once:
         for line in _unknown_act(found.act, file):
             click.echo(line)
+    elif found.act is not None and found.status != "finished":
+        again = f"{found.act.name} before step {found.act.step} has not ended, and is run again, with the same key"
+        click.echo(printable(f"{again}; {continuing(file)}"))
     elif found.parked is None:
         click.echo(printable(f"{found.note}{_advice(file) if found.status == 'paused' else ''}"))
     else:

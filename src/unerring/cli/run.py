@@ -36,7 +36,7 @@ from unerring.cli.options import (
     verbose_option,
 )
 from unerring.cli.progress import Progress
-from unerring.cli.text.report import beyond_length, report_text
+from unerring.cli.text.report import beyond_length, report_text, settling_act
 from unerring.core.reporting.summary import answer_line, summary
 from unerring.core.request import Request
 from unerring.errors import BEYOND_LENGTH, ProviderDown, Stopped, UnerringError
@@ -251,6 +251,8 @@ def _next_step(error: Stopped, path: Path, whole: bool) -> tuple[str, str]:
             return f"to see it and decide: {review}{more}", review
         case "refused":
             return f"to see it, and give the answer or ask another model: {review}", review
+        case "unknown act":
+            return settling_act(path), review
         case "copies" if error.larger is not None:
             return f"once no cache answers, continue with: {resume}; or allow as many copies: {allowing}", resume
         case "flagged" if error.larger is not None:

@@ -91,7 +91,8 @@ async def _tried(frontier: Frontier, function: FunctionChain, act: Act[Any], key
             returned = await _run(act, key)
         except OWN_ERRORS as error:
             failure = ordinary_error(error, "side effect")
-            add_method_note(failure, act.name, step, act.function)
+            unknown = "; it is not known whether it happened" if act.once else ""
+            add_method_note(failure, act.name, step, act.function, unknown)
             line = error_line(failure)[:MAX_REASON_CHARS]
         else:  # it happened: a result that cannot be kept is no reason to run it again
             return json_of(returned, act.name, "result", None, act.function)

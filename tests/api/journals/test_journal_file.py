@@ -67,9 +67,9 @@ def test_an_export_goes_to_a_file_or_a_stream(tmp_path, what, rows):
 
 
 def test_an_export_of_something_else_is_refused(tmp_path):
-    """A name that is neither steps nor votes, or no known form, is named."""
+    """A name that is none of steps, votes and acts, or no known form, is named."""
     opened = unerring.open(stopped(tmp_path / "run.db"))
-    with pytest.raises(unerring.InputError, match="steps or votes, as jsonl or csv; got 'moves' as 'jsonl'"):
+    with pytest.raises(unerring.InputError, match="steps, votes or acts, as jsonl or csv; got 'moves' as 'jsonl'"):
         opened.export(io.StringIO(), "moves")
 
 

@@ -105,7 +105,7 @@ def test_a_process_that_cannot_be_made_again_is_shown_with_the_question_of_the_j
     assert found.parked.prompts == {1: "Double 2."}
     assert found.parked.prompts_now == {}
     assert len(found.parked.candidates) == 2
-    assert "cannot import" in found.note
+    assert "was defined within a function" in found.note
     assert review(path, Local()).parked.prompts == {1: "Double 2."}
 
 

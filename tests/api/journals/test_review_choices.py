@@ -167,7 +167,7 @@ def test_a_choice_is_not_tried_where_the_process_cannot_be_made(tmp_path):
     path = parked(tmp_path / "run.db", Unchecked())
     with refused(path, "check rejects it: odd"):
         decide(path, choose=2, chain=Local())
-    assert decide(path, choose=1).note.startswith("the choice was not tried, and is tried on resuming: cannot import")
+    assert decide(path, choose=1).note.startswith("the choice was not tried, and is tried on resuming: ")
 
 
 def test_a_choice_that_was_not_tried_is_tried_on_resuming(tmp_path):

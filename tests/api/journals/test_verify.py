@@ -32,7 +32,7 @@ def test_verify_says_when_there_was_no_verifier(tmp_path):
     found, unjudged = unerring.verify(tmp_path / "run.db"), unerring.verify(tmp_path / "unjudged.db", Unjudged())
     assert (found.judged, found.problem, unjudged.judged, unjudged.problem) == (False, None, False, None)
     assert found.notes[0].startswith("the steps were not judged: ")
-    assert found.notes[0].endswith("; or pass the process itself: `chain`")
+    assert found.notes[0].endswith("or pass the process itself: `chain`")
     assert unjudged.notes == ("the steps were not judged: the process has no method verify()",)
 
 

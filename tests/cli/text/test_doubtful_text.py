@@ -132,7 +132,7 @@ def test_the_step_that_a_run_stopped_at_is_shown_first(cli, ledger):
     assert cli("run", "ledger:Ledger", "--model", "noise/p=0.6", "--k", "25", "--journal", "run.db").code == 3
     out = shown(cli, "-v")
     assert "\nstep 0 " in out
-    assert "; undecided\nasked\n  | double 1\n" in out
+    assert "; undecided: no answer won\nasked\n  | double 1\n" in out
     assert json.loads(cli("report", "run.db", "--json").out)["open_step"]["decided_by"] == "undecided"
 
 

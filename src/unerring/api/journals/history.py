@@ -56,6 +56,10 @@ class History:
         """Whether there is a head file; without it a cut tail of a running journal is not noticed."""
         return self._reader.has_head
 
+    def entries(self) -> Iterator[Entry]:
+        """The entries in order, each once it is applied. Raises `JournalDamaged` at one that is bad or missing."""
+        return (entry for entry, _, _ in applied(self.path, self._reader.entries(), self.state))
+
     def steps(self) -> Iterator[DecidedStep]:
         """The committed steps in order. Raises `JournalDamaged` at the first entry that is bad or missing."""
         for _, decided, _ in applied(self.path, self._reader.entries(), self.state):

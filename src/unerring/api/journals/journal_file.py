@@ -78,7 +78,10 @@ class JournalFile:
         return verify(self.path, chain, trust)
 
     def export(self, out: str | Path | TextOutput, what: Exported = "steps", form: ExportForm = "jsonl") -> None:
-        """Write the `steps` or all samples (`votes`) to a file or stream, as `jsonl` or `csv`."""
+        """Write the `steps`, all samples (`votes`) or side effects (`acts`) to a file or stream, as `jsonl` or `csv`.
+
+        Records of side effects are those of function processes.
+        """
         export(self.path, out, what, form)
 
     def repair(self) -> tuple[int, Path]:

@@ -13,7 +13,8 @@ from unerring.api.journals.replayer import chain_for
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.functions.function_chain import GivenProcess
 from unerring.core.journal.state import RunState
-from unerring.core.reporting.summary import forked_from, some_steps
+from unerring.core.reporting.report import acts_of, undecided_of
+from unerring.core.reporting.summary import acts_text, forked_from, some_steps, undecided_text
 from unerring.core.voting.canonical import Json
 from unerring.errors import InputError
 
@@ -29,7 +30,7 @@ class Verification:
     finished: whether the run is finished.
     judged: whether the process's own verifier judged the choices.
     problem: what is wrong, in one line; None where nothing is.
-    notes: what could not be checked, and decisions of people; one line each.
+    notes: what could not be checked, and steps without a decision, decisions of people; one line each.
     ruled: the number of steps that people decided.
     inherited: the number of steps taken over from the run that this one was forked from.
     """
@@ -87,6 +88,10 @@ def verify(journal: str | Path, chain: GivenProcess = None, trust: bool = False)
         notes.append(f"this run was forked {forked_from(opened.origin, history.state.inherited)}")
     if history.series.ruled:
         notes.append(f"people decided {some_steps(history.series.first_ruled, history.series.ruled)}")
+    if (undecided := undecided_text(undecided_of(history.series))) is not None:
+        notes.append(f"undecided: {undecided}")
+    if (acts := acts_text(acts_of(history.state))) is not None:
+        notes.append(f"side effects are not verified: {acts}")
     for accepted in history.state.changes:
         notes.append(f"a person accepted that the process changed: {'; '.join(accepted.changes)}")
     if history.path.stat().st_nlink > 1:

@@ -21,7 +21,7 @@ from unerring.cli.hints import in_options
 from unerring.cli.text.report import amount, by_people, chance, probability
 from unerring.core.reporting.report import report_of
 from unerring.core.reporting.run_report import Report
-from unerring.core.reporting.summary import forked_from, measured_p, speed_up
+from unerring.core.reporting.summary import acts_text, forked_from, measured_p, speed_up, undecided_text
 from unerring.core.reporting.timeline import Timeline
 from unerring.errors import InputError
 
@@ -207,6 +207,8 @@ def _votes(report: Mapping[str, Any], panels: Mapping[str, RunFigure]) -> str:
         dissent = f"{report['disagreements']:,} steps had votes against the winner (dissent)"
         parts.append(f"<p>{dissent}; on {report['collisions']:,} of them the first two votes both lost.</p>")
         parts += [f"<p>By people: {escaped(done)}.</p>" for done in by_people(report)]
+        between = {"Undecided": undecided_text(report["undecided"]), "Side effects": acts_text(report["acts"])}
+        parts += [f"<p>{name}: {escaped(text)}.</p>" for name, text in between.items() if text is not None]
         hardest = [one for one in report["hardest"] if len(one["tally"]) > 1 or one["flags"]]
         hard = [
             (f"{one['step']:,}", _tally(one["tally"]), f"{one['rounds']:,}", f"{one['flags']:,}") for one in hardest

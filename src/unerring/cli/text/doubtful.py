@@ -15,7 +15,7 @@ _DECIDED_BY = {
     "votes": "decided by votes",
     "people": "decided by a person",
     "shortlist": "no choice won; its answers were passed to judges as a shortlist",
-    "undecided": "undecided",
+    "undecided": "undecided: no answer won",
     "open": "open: votes are still missing",
 }
 

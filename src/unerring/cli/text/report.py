@@ -8,6 +8,7 @@ from typing import Any
 from unerring.cli.hints import OPTIONS, command_on, continuing, in_options
 from unerring.core.journal.spend import dollars_text
 from unerring.core.reporting.summary import (
+    acts_text,
     cost_text,
     counted,
     forked_from,
@@ -18,6 +19,7 @@ from unerring.core.reporting.summary import (
     some_steps,
     speed_up,
     steps_text,
+    undecided_text,
     zero_errors_text,
 )
 from unerring.core.short_text import MAX_LINE_CHARS, shortened
@@ -85,6 +87,10 @@ def report_text(report: dict[str, Any], path: str) -> str:
             ("most samples", _hardest(report["hardest"])),
             ("speculation", _speculation(report["speculation"])),
         ]
+    if (undecided := undecided_text(report["undecided"])) is not None:
+        rows.append(("undecided", undecided))
+    if (acts := acts_text(report["acts"])) is not None:
+        rows.append(("side effects", acts))
     rows += [("by people", done) for done in by_people(report)]
     certified = {voter["name"]: voter for voter in report["certificate"]["voters"]}
     rows += [("voter", _voter(voter, certified.get(voter["name"]))) for voter in report["voters"]]
@@ -100,7 +106,7 @@ def _status(report: dict[str, Any], path: str) -> str:
     if report["status"] == "paused":
         return f"paused ({in_options(report['stopped']['reason'])}); {_next_step(report, path)}"
     if report["status"] == "unfinished":
-        return f"running or killed; if killed, {continuing(path)}"
+        return f"running or killed; if killed, {_unknown_act(report, path) or continuing(path)}"
     return f"finished, in {counted(report['sessions'], 'session')}"
 
 
@@ -108,6 +114,8 @@ def _next_step(report: Mapping[str, Any], path: str) -> str:
     """What to do about the stop of a run."""
     kind, step, policy = report["stopped"]["kind"], report["open_step"] or {}, report["policy"]
     review = command_on("review", path)
+    if (unknown := _unknown_act(report, path)) is not None:
+        return unknown
     if kind == BEYOND_LENGTH:
         return f"continue with: {beyond_length(path)}"
     if kind == "undecided" and step.get("decided_by") == kind:
@@ -118,6 +126,18 @@ def _next_step(report: Mapping[str, Any], path: str) -> str:
     if kind == "refused" and step.get("decided_by") != "people":
         return f"to see it, and give the answer or ask another model: {review}; then {continuing(path)}"
     return continuing(path)
+
+
+def _unknown_act(report: Mapping[str, Any], path: str) -> str | None:
+    """What to do about a side effect of unknown outcome that must not be run twice; None where there is none."""
+    act = report["acts"]["unknown"]
+    return None if act is None or not act["once"] else settling_act(path)
+
+
+def settling_act(path: str | Path) -> str:
+    """How to say whether a side effect happened, and continue."""
+    review = command_on("review", path)
+    return f"to say whether it happened: {review} --happened, or {review} --did-not-happen; then {continuing(path)}"
 
 
 def beyond_length(path: str | Path) -> str:

@@ -72,6 +72,7 @@ class CertifiedRun:
     ruled: steps that people decided; their votes do not count.
     redrawn: how often samples were set aside and drawn again; those set aside do not count.
     inherited: steps that another run decided.
+    undecided: steps that stayed undecided, and after which a function process continued; their votes do not count.
     """
 
     voters: Mapping[int, str]
@@ -81,6 +82,7 @@ class CertifiedRun:
     ruled: int = 0
     redrawn: int = 0
     inherited: int = 0
+    undecided: int = 0
 
     def planned(self, voter: int) -> tuple[float, float, float] | None:
         """The plan's p of a voter: low, estimate, high; None where it has none."""
@@ -95,13 +97,16 @@ def certificate_of(patterns: VotePatterns, run: CertifiedRun) -> dict[str, Json]
 
 
 def _assumptions_on_people(run: CertifiedRun) -> Iterator[str]:
-    """Assumptions where people decided steps, or the run was forked from another."""
+    """Assumptions where people decided steps, no answer won, or the run was forked from another."""
     if run.inherited:
         steps = "1 step was" if run.inherited == 1 else f"{run.inherited:,} steps were"
         yield f"{steps} taken over from another run and assumed right; that run has the evidence"
     if run.ruled:
         steps = "1 step was" if run.ruled == 1 else f"{run.ruled:,} steps were"
         yield f"{steps} decided by people and assumed right; votes on them are no evidence"
+    if run.undecided:
+        steps = "1 step" if run.undecided == 1 else f"{run.undecided:,} steps"
+        yield f"{steps} stayed undecided, and the function continued; votes on them are no evidence"
     if run.redrawn:
         times = "once" if run.redrawn == 1 else f"{run.redrawn:,} times"
         yield f"samples of an undecided step were set aside and drawn again {times}; those set aside are no evidence"
@@ -198,13 +203,14 @@ def _from_plan(steps: Mapping[Pattern, int], run: CertifiedRun, alarms: list[Jso
         outlook, none_low = WrongStepOutlook(wrong, exp(-wrong)), exp(-most)
         quantiles = poisson_quantile(least, 0.025), poisson_quantile(most, 0.975)
         interval = min(quantiles[0], votes.total()), min(quantiles[1], votes.total())
+    unvoted = run.ruled or run.inherited or run.undecided
     return _outlook_json(outlook, none_low, interval) | {
         "voters": [_voter(run, voter, None, count) for voter, count in sorted(votes.items())],
         "repeat": None,
         "nearest": [],
         "assumptions": [ASSUME_PLAN] if votes and outlook is not None else [],
         "warnings": [
-            WARN_SINGLE_VOTES if votes else WARN_NO_VOTES if run.ruled or run.inherited else WARN_NO_STEPS,
+            WARN_SINGLE_VOTES if votes else WARN_NO_VOTES if unvoted else WARN_NO_STEPS,
             *alarms,
         ],
         "certifiable": False,

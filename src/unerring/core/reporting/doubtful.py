@@ -27,21 +27,23 @@ MAX_GROUPS = 8  # of one step's flagged samples
 
 
 def is_doubtful(decided: DecidedStep) -> bool:
-    """Whether a decided step is doubtful: votes differed, samples were flagged, or votes did not decide it.
+    """Whether a step is doubtful: votes differed, samples were flagged, or votes did not decide it.
 
     An inherited step (`DecidedStep.inherited`) belongs to the report of the run that decided it.
     """
-    return len(decided.tally) > 1 or decided.flags > 0 or decided.ruled or decided.shortlisted
+    by_votes = not decided.ruled and not decided.shortlisted and decided.undecided is None
+    return len(decided.tally) > 1 or decided.flags > 0 or not by_votes
 
 
 def doubt_rank(decided: DecidedStep) -> tuple[bool, int, int]:
-    """The rank of a doubtful step, highest for the most doubtful: decided by a person, rival votes, flags.
+    """The rank of a doubtful step, highest for the most doubtful: not decided by votes, rival votes, flags.
 
     A rival vote counts as two flags: it takes another vote to be outvoted. Of equal steps the earlier one ranks
     higher.
     """
-    rivals = decided.votes if decided.ruled else decided.votes - decided.votes_for
-    return decided.ruled, 2 * rivals + decided.flags, -decided.step
+    apart = decided.ruled or decided.undecided is not None
+    rivals = decided.votes if apart else decided.votes - decided.votes_for
+    return apart, 2 * rivals + decided.flags, -decided.step
 
 
 def decided_step(
@@ -49,7 +51,10 @@ def decided_step(
 ) -> dict[str, Json]:
     """A decided step as JSON data; texts are shortened unless `full`."""
     how = "people" if decided.ruled else "shortlist" if decided.shortlisted else "votes"
-    head = _head(decided.step, how, decided.choice, decided.tally, decided.rounds)
+    choice: str | None = decided.choice
+    if decided.undecided is not None:  # a function process continued nevertheless
+        how, choice = "undecided", None
+    head = _head(decided.step, how, choice, decided.tally, decided.rounds)
     asked = _asked(decided.wordings, request.with_system_message(decided.messages or ()), full)
     return head | asked | _samples(decided.replies, voters, full)
 

@@ -18,7 +18,7 @@ from unerring.core.voting.race import LogOdds
 from unerring.core.voting.step import VoterRecord
 
 MAX_HARDEST = 10  # steps that took most samples
-MAX_RULED = 100  # numbers of steps that a person decided
+MAX_RULED = 100  # numbers of steps that a person decided, and of those that stayed undecided
 
 
 @dataclass
@@ -35,7 +35,7 @@ class RunSeries:
     ruled: steps that a person decided; neither `patterns` nor `leads` has these.
     shortlisted: steps whose choice is a shortlist; the same holds for them.
     undecided: steps that stayed undecided, and after which a function process continued; the same holds for them.
-    first_ruled: the numbers of the first ruled steps.
+    first_ruled, first_undecided: the numbers of the first of these steps.
     """
 
     votes: Counter[int] = field(default_factory=Counter)
@@ -51,6 +51,7 @@ class RunSeries:
     shortlisted: int = 0
     undecided: int = 0
     first_ruled: list[int] = field(default_factory=list)
+    first_undecided: list[int] = field(default_factory=list)
     _outruled: dict[int, tuple[int, int]] = field(default_factory=dict)
     _expected: Expectations | None = None
     _streak_ahead: int = 0
@@ -75,7 +76,7 @@ class RunSeries:
         if decided.ruled:
             self._count_ruled(decided)
         elif decided.undecided is not None:
-            self.undecided += 1
+            self._count_undecided(decided)
         elif decided.shortlisted:
             self.shortlisted += 1
         else:
@@ -84,7 +85,7 @@ class RunSeries:
                 self.leads.add(decided)
         if self.watch is not None:
             self.watch.add(len(decided.tally) > 1)
-        if len(decided.tally) > 1:
+        if len(decided.tally) > 1 and decided.undecided is None:
             self.disagreements += 1
             self.collisions += _first_two_lost(decided)
         self._keep(decided, votes + decided.flags)
@@ -124,6 +125,11 @@ class RunSeries:
         for vote in decided.cast:
             against, votes = self._outruled.get(vote.voter, (0, 0))
             self._outruled[vote.voter] = against + (vote.candidate != winner), votes + 1
+
+    def _count_undecided(self, decided: DecidedStep) -> None:
+        self.undecided += 1
+        if len(self.first_undecided) < MAX_RULED:
+            self.first_undecided.append(decided.step)
 
     def dissents(self, voter: int) -> tuple[int, int]:
         """A voter's votes against the committed choice, and all its votes, on all committed steps."""
@@ -195,6 +201,8 @@ def report_of(state: RunState, series: RunSeries, full: bool = False) -> Report:
         disagreements=series.disagreements,
         collisions=series.collisions,
         ruled={"count": series.ruled, "steps": list(series.first_ruled)},
+        undecided=undecided_of(series),
+        acts=acts_of(state),
         redrawn=state.redrawn,
         changes=[{"time": one.time, "changes": list(one.changes)} for one in state.changes],
         set_aside=state.set_aside,
@@ -235,7 +243,22 @@ def _certified(state: RunState, series: RunSeries) -> CertifiedRun:
         ruled=series.ruled,
         redrawn=state.redrawn,
         inherited=state.inherited,
+        undecided=series.undecided,
     )
+
+
+def undecided_of(series: RunSeries) -> dict[str, Json]:
+    """How many steps stayed undecided, after which the function continued, and the first of their numbers."""
+    return {"count": series.undecided, "steps": list(series.first_undecided)}
+
+
+def acts_of(state: RunState) -> dict[str, Json]:
+    """How many side effects were run, and the one of which no end is known."""
+    acts, begun = state.acts, state.acts.pending
+    unknown: Json = None
+    if begun is not None:
+        unknown = {"step": begun.step, "name": begun.name, "key": begun.key, "once": begun.once, "time": begun.time}
+    return {"ended": acts.ended, "failed": acts.failed, "again": acts.again, "unknown": unknown}
 
 
 def _open_step(state: RunState, full: bool) -> dict[str, Json] | None:

@@ -43,9 +43,13 @@ class Report(dict[str, Any]):
     rounds_histogram: the number of steps by their number of rounds.
     tallies: the number of steps by their tally, such as `3` or `4-1`.
     speculation: how many steps were asked ahead, how many samples that wasted, and the gain in speed.
-    disagreements: the number of steps with more than one choice.
+    disagreements: the number of decided steps with votes for more than one choice.
     collisions: the number of steps whose first two votes both lost.
     ruled: the number of steps that a person decided, and the first of their step numbers.
+    undecided: the number of steps that stayed undecided, and after which a function process continued, and the first
+        of their step numbers.
+    acts: how many side effects were run (`ended`), failed, after which the function continued (`failed`), and were
+        begun again (`again`), and the one of which no end is known (`unknown`).
     redrawn: how many times a person had the samples of a step set aside and drawn again.
     changes: the changes of the process that a person accepted.
     set_aside: the number of samples that no longer count, because a person had them drawn again, their question
@@ -92,6 +96,8 @@ class Report(dict[str, Any]):
     disagreements: int
     collisions: int
     ruled: JsonObject
+    undecided: JsonObject
+    acts: JsonObject
     redrawn: int
     changes: list[JsonObject]
     set_aside: int

@@ -71,6 +71,8 @@ class Step:
     """Whether it was taken over from the run that this one was forked from; it has no samples then."""
     shortlisted: bool
     """Whether its choice lists several answers, for judges to choose from."""
+    undecided: str | None
+    """Why no answer won, where a function process continued nevertheless: there is no choice then; else None."""
     ahead: bool
     """Whether it was asked before the step before it was decided."""
     question: tuple[str, ...]
@@ -89,14 +91,19 @@ class Step:
 
     def __repr__(self) -> str:
         """One line: number, choice and tally."""
-        return f"<Step {self.step}: {short(self.choice)}, votes {_tally_text(self)}>"
+        return f"<Step {self.step}: {_choice_text(self)}, votes {_tally_text(self)}>"
 
     def _repr_html_(self) -> str:
         """The choice, the question and the samples as a table, for notebooks."""
         question = [("question", shortened(text, MAX_HTML_CHARS)) for text in self.question[:1]]
         samples = [(f"sample {one.number}", f"{one.voter}: {_verdict(one)}") for one in self.samples]
-        rows = [("choice", shortened(canonical(self.choice), MAX_HTML_CHARS)), ("votes", _tally_text(self))]
+        choice = canonical(self.choice) if self.undecided is None else self.undecided
+        rows = [("choice", shortened(choice, MAX_HTML_CHARS)), ("votes", _tally_text(self))]
         return html_table(f"step {self.step}", [*rows, *question, *samples])
+
+
+def _choice_text(step: Step) -> str:
+    return short(step.choice) if step.undecided is None else "undecided"
 
 
 def _tally_text(step: Step) -> str:
@@ -140,6 +147,7 @@ def step_of(decided: DecidedStep, voters: Mapping[int, VoterRecord], request: Re
         ruled=decided.ruled,
         inherited=decided.inherited,
         shortlisted=decided.shortlisted,
+        undecided=decided.undecided,
         ahead=decided.ahead,
         question=decided.wordings or (),
         messages=tuple(one._asdict() for one in before),

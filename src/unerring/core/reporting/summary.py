@@ -62,6 +62,8 @@ def steps_text(report: Mapping[str, Any]) -> str:
     by_people, inherited = report["ruled"]["count"], report["inherited"]
     text += f", {inherited:,} of them taken over from another run" if inherited else ""
     text += f", {by_people:,} of them decided by people" if by_people else ""
+    undecided = report["undecided"]["count"]
+    text += f", {undecided:,} of them undecided" if undecided else ""
     return f"{text}; changes of the process were accepted" if report["changes"] else text
 
 
@@ -172,6 +174,25 @@ def forked_from(origin: Mapping[str, Json], inherited: int) -> str:
     taken = "1 step is" if inherited == 1 else f"{inherited:,} steps are"
     where = f"at step {origin.get('step')} of {origin.get('journal')}"
     return f"{where}, whose model was {origin.get('model')}; {taken} taken over from there"
+
+
+def undecided_text(undecided: Mapping[str, Any]) -> str | None:
+    """The words for steps that stayed undecided, and after which a function continued; None where there are none."""
+    if not undecided["count"]:
+        return None
+    return f"{some_steps(undecided['steps'], undecided['count'])} (no answer won, and the function continued)"
+
+
+def acts_text(acts: Mapping[str, Any]) -> str | None:
+    """The words for the side effects of a run; None where there are none."""
+    unknown, parts = acts["unknown"], [f"{acts['ended']:,} run"]
+    if acts["failed"]:
+        parts.append(f"{acts['failed']:,} failed, after which the function continued")
+    if acts["again"]:
+        parts.append(f"begun again {counted(acts['again'], 'time')}")
+    if unknown is not None:
+        parts.append(f"1 begun, of unknown outcome: {unknown['name']} before step {unknown['step']}")
+    return "; ".join(parts) if unknown is not None or acts["ended"] or acts["failed"] else None
 
 
 def some_steps(steps: list[int], count: int) -> str:
