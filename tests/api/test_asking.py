@@ -10,6 +10,7 @@ import pytest
 
 import unerring
 from unerring import Decision, InputError, Options, Policy, RedFlag, StepUndecided, Stopped
+from unerring.core.answers.ask import make_ask
 from unerring.core.asking import Ask, running_process
 from unerring.core.planning.calibration import Calibration, VoterCount
 from unerring.core.voting.race import FirstTo
@@ -271,3 +272,47 @@ def test_a_function_process_gets_values_of_the_types_it_asks_for(tmp_path):
     for _ in range(2):
         assert unerring.run(interview, model, journal, k=3).answer == [2026, "SAD", "Ada"]
     assert unerring.run(interview, "noise/p=0.9,v=0.9", k=8).answer == [2026, "SAD", "Ada"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "wrong", "fits"),
+    [
+        (["yes", "no"], ["maybe", "Yes", 1, {"a": 1}], "no"),
+        (int, ["2", 2.5, True], 3),
+        (str, [5, ["yes"]], "perhaps"),
+        (date, ["yesterday", "2026-02-30"], "2026-02-28"),
+        (Person, ["Ada", {"name": 5, "born": None}, {"name": "Ada"}], {"name": "Ada", "born": None}),
+        (list[int], [["1"], {}], [1, 2]),
+        ({"type": "object", "required": ["b"]}, [{}, []], {"b": 1}),
+    ],
+)
+def test_a_value_is_made_of_a_choice_of_its_form_only(answer, wrong, fits):
+    """Others, which a person or a changed journal may have, are errors: they would become values of another type."""
+    ask = make_ask("Well?", answer)
+    for one in wrong:
+        with pytest.raises(TypeError, match="is not of the form"):
+            ask.value(one)
+    ask.value(fits)
+
+
+async def _well():
+    return await unerring.ask("Well?", ["yes", "no"])
+
+
+async def _well_side_by_side():
+    return await unerring.gather(unerring.ask("Well?", ["yes", "no"]), unerring.ask("Why?", str))
+
+
+@pytest.mark.parametrize("process", [None, _well, _well_side_by_side])
+def test_a_person_decides_for_an_answer_of_the_form_only(tmp_path, process):
+    """Another choice is refused when it is made; None stands for a question of its own."""
+    path, options = tmp_path / "q.db", Options(vote_cap=2, speculate="off")
+    model = ScriptedSampler(["yes", "no", "Why", "Why"])
+    given = {"model": model, "journal": path, "k": 2, "options": options}
+    with pytest.raises(StepUndecided):
+        unerring.ask("Well?", ["yes", "no"], **given) if process is None else unerring.run(process, **given)
+    kept = unerring.open(path)
+    for wrong in ("maybe", "No", 1):
+        with pytest.raises(InputError, match=r"cannot be taken.* is not of the form: Answer with exactly one of: yes"):
+            kept.decide(answer=wrong, chain=process)
+    assert kept.decide(answer="no", chain=process).note is None

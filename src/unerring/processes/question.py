@@ -75,6 +75,7 @@ class OneQuestion(Chain[list[Json], Json]):
         return None if state else self.ask.subtask
 
     def advance(self, state: list[Json], choice: Json) -> list[Json]:
+        self.ask.value(choice)  # raises for one of another form
         return [choice]
 
     def answer(self, state: list[Json]) -> Json:

@@ -11,7 +11,7 @@ from unerring.core.asking import Ask
 from unerring.core.chain import Subtask
 from unerring.core.short_text import short
 from unerring.core.user_code import OWN_ERRORS, raise_own, wrong_return
-from unerring.core.voting.canonical import Json
+from unerring.core.voting.canonical import Json, canonical
 from unerring.core.voting.redflag import FlagKind, RedFlag, require_usable
 
 MAX_KEPT_FORMS = 256
@@ -67,7 +67,7 @@ def make_ask(  # noqa: PLR0913  (one parameter for each part of a question)
     right: Json = None if truth is None else form.choice(truth)
     return Ask(
         subtask,
-        form.value,
+        partial(_value, form),
         guess=None if guess is None else form.choice(guess),
         truth=right,
         right=None if truth is None else form.text(right),
@@ -82,6 +82,19 @@ def _form(answer: Any, parse: str) -> AnswerForm[Any]:
 
 _KEPT = (type, FunctionType)
 _kept_form = lru_cache(MAX_KEPT_FORMS)(answer_form)
+
+
+def _value(form: AnswerForm[Any], choice: Json) -> Any:
+    """The value of a choice; raises `TypeError` for one of another form, as a person or a changed journal may give."""
+    try:
+        value = form.value(choice)
+        written = form.choice(value)
+        fits = written is choice or canonical(written) == canonical(choice)
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RedFlag):
+        fits = False
+    if not fits:
+        raise TypeError(f"{short(choice)} is not of the form: {' '.join(form.sentence.split()) or 'JSON data':.120}")
+    return value
 
 
 def _checked(form: AnswerForm[Any], check: AnswerCheck, text: str) -> Json:

@@ -64,6 +64,8 @@ class FunctionChain:
         """The point after a choice."""
         point, text = self._point(state), canonical(choice)
         waiting = self._waiting(point)
+        if (ask := self._ask(state)) is not None:
+            ask.value(parsed(text))  # raises for a choice that the function cannot be given
         if isinstance(waiting, Gather) and point.index + 1 < len(waiting.asks):
             return _state(point.next_gathered(text))
         return _state(point.after(Given(GivenKind.CHOICE, text)))
