@@ -1,6 +1,8 @@
 """Function processes on the command line: run, resume, and every command on their journals."""
 
 import json
+import os
+import signal
 import sys
 
 import pytest
@@ -11,6 +13,10 @@ import unerring
 
 CLOSING = '''
 """Processes that are functions."""
+
+import asyncio
+import os
+import time
 
 from unerring import ActFailed, StepUndecided, act, ask
 
@@ -47,6 +53,34 @@ async def fragile(entries):
 async def broken(entries):
     await kind(entries[0])
     return {}["total"]
+
+
+async def slowly(key):
+    with open("keys.txt", "a") as file:
+        file.write(f"{key}\\n")
+    if signals := [int(number) for number in os.environ.get("SIGNALS", "").split()]:
+        for number in signals:
+            os.kill(os.getpid(), number)
+        await asyncio.sleep(3600)
+    return "sent"
+
+
+def blocking(key):
+    with open("keys.txt", "a") as file:
+        file.write(f"{key}\\n")
+    if "SIGNALS" in os.environ:
+        for _ in range(3):
+            os.kill(os.getpid(), int(os.environ["SIGNALS"].split()[0]))
+        time.sleep(3600)
+    return "sent"
+
+
+async def interrupted(entries, once=False):
+    return [await kind(entries[0]), await act(slowly, once=once)]
+
+
+async def blocked(entries):
+    return [await kind(entries[0]), await act(blocking)]
 
 
 def send(kind):
@@ -276,3 +310,31 @@ def test_an_error_in_the_function_names_its_line(cli, closing, tmp_path):
     line = 1 + CLOSING[: CLOSING.index('["total"]')].count("\n")
     assert f"KeyError: 'total', in broken() of step 1 ({tmp_path}/closing.py, line {line})" in done.line
     assert done.line.endswith("fix it, then: unerring resume run.db")
+
+
+@pytest.mark.parametrize("name", ["interrupted", "blocked"])
+def test_ctrl_c_in_a_side_effect_stops_the_run_resumably(cli, closing, tmp_path, name):
+    """The side effect stays begun, with one line and exit code 3; a run that is resumed runs it with the same key."""
+    words = ("run", f"closing:{name}", "--set", "entries=[1]", *NOISE, "--journal", "run.db")
+    twice = os.environ | {"SIGNALS": f"{signal.SIGINT:d} {signal.SIGINT:d}"}
+    done = process(*words, cwd=tmp_path, env=twice)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].endswith("continue with: unerring resume run.db")
+    figures = unerring.report(tmp_path / "run.db")
+    assert (figures.stopped["kind"], figures.acts["unknown"]["step"]) == ("interrupted", 1)
+    resumed = cli("resume", "run.db", "--json")
+    assert json.loads(resumed.out)["answer"] == ["rent", "sent"]
+    first, second = (tmp_path / "keys.txt").read_text().split()
+    assert first == second
+
+
+def test_ctrl_c_in_a_side_effect_that_must_not_run_twice_names_its_review(cli, closing, tmp_path):
+    """Its outcome is not known, so the resumed run stops at it."""
+    words = ("run", "closing:interrupted", "--set", "entries=[1]", "--set", "once=true", *NOISE, "--journal", "run.db")
+    once = os.environ | {"SIGNALS": f"{signal.SIGINT:d}"}
+    assert process(*words, "--grace", "0", cwd=tmp_path, env=once).returncode == 3
+    done = cli("resume", "run.db")
+    assert (done.code, "unerring review run.db --did-not-happen" in done.err) == (3, True)
+    assert cli("review", "run.db", "--did-not-happen").code == 0
+    assert cli("resume", "run.db").code == 0
