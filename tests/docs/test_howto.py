@@ -86,6 +86,27 @@ def test_the_example_of_one_question_runs(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == "find_flight 2026-12-24\n"
 
 
+def test_the_examples_of_functions_run(tmp_path, monkeypatch, capsys):
+    """Each block of the page runs after those before it; a second time they give the same, and nothing is posted."""
+    monkeypatch.chdir(tmp_path)
+    [page] = [page for page in PAGES if page.stem == "functions"]
+    sessions = []
+    for _ in range(2):
+        names = {"__name__": "example"}
+        for example in blocks(page, "python"):
+            exec(example, names)  # noqa: S102
+        sessions.append(capsys.readouterr().out.splitlines())
+    first, second = sessions
+    assert first[:2] == ["posted Office, March as rent", "posted Train to Rome as travel"]
+    assert first[2:] == second
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d: 1 for rent", second[1])
+    assert second[2:] == [
+        "['paid 40', 'paid 40']",
+        "27",
+        "['rent', 'travel', 'a person has to look at step 2']",
+    ]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_python_in_the_pages_is_python(page):
     """Each block compiles."""

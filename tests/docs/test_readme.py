@@ -52,6 +52,17 @@ def test_the_example_of_one_question_runs(capsys):
     assert lines[-1] == "2026-12-25 {'2026-12-24': 3} 3"
 
 
+def test_the_example_of_a_function_runs(tmp_path, monkeypatch, capsys):
+    """The third example posts two entries; run again it returns the same, and posts nothing."""
+    monkeypatch.chdir(tmp_path)
+    example = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[2]
+    receipts = [{"entry": "Office, March", "kind": "rent"}, {"entry": "Train to Rome", "kind": "travel"}]
+    posted = ["posted Office, March as rent", "posted Train to Rome as travel"]
+    for lines in ([*posted, str(receipts)], [str(receipts)]):
+        exec(compile(example, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102  (our own text)
+        assert capsys.readouterr().out.splitlines() == lines
+
+
 def test_the_example_is_short():
     """The README promises a user's chain in under 25 lines."""
     assert len(EXAMPLE.strip().splitlines()) < 25
