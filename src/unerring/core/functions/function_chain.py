@@ -24,6 +24,8 @@ GivenProcess: TypeAlias = "Chain | Callable[..., Coroutine[Any, Any, Any]] | str
 """A process that is given to work with a journal: a chain, an async function, or the name of one; None for its own."""
 
 MAX_KNOWN_POINTS = 8192  # of which it is kept what the function asks there; for others it is run again
+MAX_KNOWN_CHARS = 32_000_000  # of these questions in all, except the last
+MAX_REHEARSED = 65_536  # questions of which it is kept how the noise sampler answers them
 
 
 class FunctionChain:
@@ -41,7 +43,8 @@ class FunctionChain:
         self._root = Point()
         self._execution: Execution | None = None
         self._known: OrderedDict[Point, Waiting] = OrderedDict()
-        self._rehearsed: dict[str, Ask[Any]] = {}
+        self._known_chars = 0
+        self._rehearsed: OrderedDict[int, Rehearsal] = OrderedDict()  # by the hash of the question
 
     # --- the methods of a chain
 
@@ -117,13 +120,13 @@ class FunctionChain:
 
     def rehearse(self, prompt: str) -> Rehearsal:
         """Answers for the noise sampler, to a question that came with its right answer."""
-        ask = self._rehearsed.get(prompt)
-        if ask is None or ask.right is None or not ask.wrong:
+        rehearsal = self._rehearsed.get(hash(prompt))
+        if rehearsal is None:
             raise InputError(
                 f"the noise sampler needs the right answer to each question of {name_of(self.function)}(): "
                 "ask(..., truth=...)"
             )
-        return Rehearsal(ask.right, ask.wrong)
+        return rehearsal
 
     def answer(self, state: Json) -> Json:
         """What the function returned; raises `WrongReturn` for other than JSON data, `ChainChanged` before its end."""
@@ -196,14 +199,22 @@ class FunctionChain:
 
     def _keep(self, at: Point, waiting: Waiting) -> Waiting:
         self._known[at] = waiting
-        if len(self._known) > MAX_KNOWN_POINTS:
-            _, dropped = self._known.popitem(last=False)
-            for ask in _asks_of(dropped):
-                self._rehearsed.pop(ask.subtask.prompt, None)
+        self._known_chars += _chars_of(waiting)
+        while len(self._known) > MAX_KNOWN_POINTS or (self._known_chars > MAX_KNOWN_CHARS and len(self._known) > 1):
+            self._known_chars -= _chars_of(self._known.popitem(last=False)[1])
         for ask in _asks_of(waiting):
-            if ask.right is not None:
-                self._rehearsed[ask.subtask.prompt] = ask
+            self._rehearse(ask)
         return waiting
+
+    def _rehearse(self, ask: Ask[Any]) -> None:
+        """Keep the answers to a question for the noise sampler, which is asked after the point, and in any order."""
+        if ask.right is None or not ask.wrong:
+            return
+        for wording in (ask.subtask.prompt, *ask.subtask.paraphrases):
+            self._rehearsed[hash(wording)] = Rehearsal(ask.right, ask.wrong)
+            self._rehearsed.move_to_end(hash(wording))
+        while len(self._rehearsed) > MAX_REHEARSED:
+            self._rehearsed.popitem(last=False)
 
     def _drop_execution(self) -> None:
         if self._execution is not None:
@@ -219,6 +230,10 @@ def _asks_of(waiting: Waiting) -> Sequence[Ask[Any]]:
             return asks
         case _:
             return ()
+
+
+def _chars_of(waiting: Waiting) -> int:
+    return sum(len(ask.subtask.prompt) for ask in _asks_of(waiting))
 
 
 def _state(point: Point) -> Json:
