@@ -298,6 +298,7 @@ def test_what_a_function_caught_is_reported(cli, closing, tmp_path):
     assert [(one["status"], one["attempts"]) for one in acts] == [("failed", 2)] * 3
     assert acts[0]["error"].startswith("ConnectionError: no reply, in send() of step 1")
     assert acts[0]["begun"] <= acts[0]["ended"]
+    assert cli("rejudge", "run.db").code == 0
     shown = list(unerring.steps(tmp_path / "run.db"))
     assert [one.undecided is None for one in shown] == [True, False, True]
     assert repr(shown[1]) == "<Step 1: undecided, votes 2-2>"

@@ -285,7 +285,7 @@ def _reading(reading: SampleReading) -> str:
 
 def _decision(step: Overturned) -> str:
     now = _value(step.now) if step.decided else "undecided by the stored samples"
-    return f"was {_value(step.was)}, now {now}"
+    return f"was {_value(step.was) if step.was_decided else 'undecided'}, now {now}"
 
 
 def _value(value: Any) -> str:

@@ -12,6 +12,7 @@ from doubling import Doubling, double, exported, stopped
 from parked_runs import CAPPED, entries, refused
 from unerring import Options, Policy, RedFlag
 from unerring.api.journals.rejudge import Overturned, SampleReading
+from unerring.core.asking import Ask
 from unerring.core.journal.review_entries import Rejudged
 from unerring.core.voting.race import AheadBy
 from unerring.errors import ChainChanged, StepUndecided
@@ -266,3 +267,26 @@ def test_a_changed_reading_of_committed_steps_is_to_be_accepted(tmp_path):
     assert unerring.resume(path, again, wordy, Options(accept_changes=True)).report.status == "finished"
     assert not unerring.rejudge(path, again).accept_changes
     assert unerring.rejudge(path, chain).accept_changes
+
+
+def test_a_step_that_stayed_undecided_is_read_again(tmp_path):
+    """A function continued after it: it would be decided now where the parser refuses the rival answer."""
+    path, refused_now, answers = tmp_path / "run.db", set(), iter("1212")
+
+    def parse(text):
+        if text in refused_now:
+            raise RedFlag("not this one")
+        return int(text)
+
+    async def process():
+        try:
+            return await Ask(unerring.Subtask("one or two", parse), int)
+        except StepUndecided:
+            return "a person has to look"
+
+    run = unerring.run(process, lambda prompt: next(answers), path, k=2, options=Options(vote_cap=4, progress=False))
+    assert run.answer == "a person has to look"
+    assert unerring.rejudge(path, process).overturned == 0
+    refused_now.add("2")
+    found = unerring.rejudge(path, process)
+    assert found.overturns == (Overturned(0, None, 1, decided=True, was_decided=False),)

@@ -79,7 +79,7 @@ def test_committed_steps_that_would_be_decided_otherwise_exit_with_1(cli, ledger
     assert "unerring fork run.db --at 0 --out run-from-0.db" in done.line
     shown = json.loads(cli("rejudge", "run.db", "--json").out)
     assert (shown["kind"], shown["exit_code"], shown["overturned"]) == ("decided otherwise", 1, 4)
-    assert shown["overturns"][0] == {"step": 0, "was": 2, "now": 3, "decided": True}
+    assert shown["overturns"][0] == {"step": 0, "was": 2, "now": 3, "decided": True, "was_decided": True}
     assert Path("run.db").read_bytes() == before
 
 

@@ -19,6 +19,7 @@ from unerring.core.checked_chain import GivenChain
 from unerring.core.functions.function_chain import GivenProcess
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Committed, Entry
+from unerring.core.journal.function_entries import Conceded
 from unerring.core.journal.review_entries import Judgement, Rejudged
 from unerring.core.voting.canonical import Json, parsed
 from unerring.core.voting.race import Undecided, Won
@@ -69,12 +70,14 @@ class Overturned:
     was: the value that was decided and carried forward; it stays.
     now: the value that would be decided; None where votes would not decide.
     decided: whether the stored samples would decide it at all.
+    was_decided: False for a step that stayed undecided, after which a function process continued.
     """
 
     step: int
     was: Json
     now: Json
     decided: bool
+    was_decided: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +198,9 @@ class RejudgedRun(ReplayedRun):
         self._closing: OpenStep | None = None
 
     def incoming(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        """Keep the voting on a step, with all its samples, just before the step is committed."""
+        """Keep the voting on a step, with all its samples, just before the step ends."""
         for entry in entries:
-            if isinstance(entry, Committed):
+            if isinstance(entry, Committed | Conceded):
                 self._closing = self.state.frontier
             yield entry
 
@@ -228,11 +231,12 @@ class RejudgedRun(ReplayedRun):
             step.shortlist()
         verdict = step.verdict
         now = step.choice(verdict.choice) if isinstance(verdict, Won) else None
-        if now != decided.choice:
+        was_decided = decided.undecided is None
+        if now != (decided.choice if was_decided else None):
             self._overturned += 1
             if len(self._overturns) < MAX_LISTED:
                 was, value = decided.value, None if now is None else parsed(now)
-                self._overturns.append(Overturned(decided.step, was, value, now is not None))
+                self._overturns.append(Overturned(decided.step, was, value, now is not None, was_decided))
 
     def _question(self, step: OpenStep, state: Json) -> Question | None:
         """How the process asks a step now; None where it ends there."""
