@@ -20,6 +20,7 @@ from unerring.core.journal.entries import (
     Resumed,
     Voter,
 )
+from unerring.core.journal.function_entries import ActBegun, ActEnded, ActErred
 from unerring.core.journal.state import MisplacedEntry, RunState
 from unerring.core.voting.policy import Policy
 from unerring.core.voting.race import AheadBy, Undecided, Won
@@ -362,3 +363,24 @@ def test_a_draft_is_never_a_sample(script):
     script.open()
     with pytest.raises(MisplacedEntry, match="was not asked for"):
         script.tell(script.said(0, DRAFT_SLOT, "a"))
+
+
+BEGUN = ActBegun(0, "send", "key", False, 1.0)
+
+
+@each(
+    "entries, said",
+    [
+        ([ActEnded(0, "1", "x", 1.0)], "a side effect ends that was not begun"),
+        ([replace(BEGUN, step=1)], "a side effect before step 1 is out of turn"),
+        ([BEGUN, replace(BEGUN, key="other")], "side effect other is begun while key has not ended"),
+        ([BEGUN, ActEnded(0, "{not", "x", 1.0)], "the side effect before step 0 has a result that is not JSON"),
+        ([BEGUN, ActEnded(0, "[" * 100_000, "x", 1.0)], "the side effect before step 0 has a result that is not JSON"),
+        ([BEGUN, ActErred(0, "gone", 1.0), Finished(0, 1.0)], "the run ends while the side effect before it has not"),
+    ],
+)
+def test_side_effects_begin_and_end_in_turn(entries, said):
+    """A forged journal has no result that a function cannot be given, and no end within a side effect."""
+    opened = Opened("tale", {}, "made/up", Policy(AheadBy(2)).to_json(), 0, "0", None, "test", 0.0)
+    with pytest.raises(MisplacedEntry, match=said):
+        replay([opened, *entries])

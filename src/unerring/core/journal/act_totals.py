@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from unerring.core.journal.function_entries import ActBegun, ActEnded, ActErred
+from unerring.core.voting.canonical import parsed
 from unerring.core.voting.step import MisplacedEntry
 
 
@@ -42,12 +43,22 @@ class ActTotals:
             if self.pending.once:  # a person said that it did not happen
                 self.pending = None
             return None
+        if isinstance(entry, ActEnded):
+            _require_json(entry)
         self.pending = None
         self.ended += isinstance(entry, ActEnded)
         self.failed += isinstance(entry, ActErred)
         return entry.state
 
-    def require_none_pending(self, step: int) -> None:
-        """Raise `MisplacedEntry` where a step is decided while a side effect before it has not ended."""
+    def require_none_pending(self, what: str) -> None:
+        """Raise `MisplacedEntry`, with what happens, while a side effect before it has not ended."""
         if self.pending is not None:
-            raise MisplacedEntry(f"step {step} is decided while the side effect before it has not ended")
+            raise MisplacedEntry(f"{what} while the side effect before it has not ended")
+
+
+def _require_json(entry: ActEnded) -> None:
+    """Raise `MisplacedEntry` where a forged journal holds another text than JSON as a result."""
+    try:
+        parsed(entry.result)
+    except (ValueError, RecursionError):
+        raise MisplacedEntry(f"the side effect before step {entry.step} has a result that is not JSON") from None

@@ -191,6 +191,7 @@ class RunState:
             case Finished():
                 if entry.steps != self.committed:
                     raise MisplacedEntry(f"the run is said to end after {entry.steps} steps, not {self.committed}")
+                self.acts.require_none_pending("the run ends")
                 self._discard(list(self.open))
                 self.finished = entry
         if isinstance(entry, Opened | Resumed):
@@ -322,7 +323,7 @@ class RunState:
 
     def _decided(self, step: OpenStep, state: str, choice: str) -> DecidedStep:
         """The step at the frontier, which is decided now and leads to a state with this digest."""
-        self.acts.require_none_pending(step.step)
+        self.acts.require_none_pending(f"step {step.step} is decided")
         wasted = self._discard([step.step])
         self.committed += 1
         self.last_digest = state
