@@ -168,10 +168,12 @@ def test_every_command_works_on_the_journal_of_a_function(cli, closing, tmp_path
     assert cli("fork", "run.db", "--at", "2", "--out", "fork.db").code == 0
     assert cli("resume", "fork.db").code == 0
     assert (tmp_path / "posted.txt").read_text() == "3 rent\n4 other\n"
+    assert "side effects 4 run; 2 of them taken over from another run\n" in cli("report", "fork.db").out
 
 
 def test_a_missing_k_or_argument_is_named(cli, closing):
     """The message speaks of k and of the function, not of methods."""
+    assert "your own class or async function" in " ".join(cli("run", "--help").out.split())
     line = cli("run", *CLOSE, *NOISE[:2]).line
     assert line.endswith(
         "give --k, such as 4: closing:close_month is a function, which does not say how many questions it will ask, "
@@ -287,7 +289,7 @@ def test_what_a_function_caught_is_reported(cli, closing, tmp_path):
     assert "note: side effects are not verified: 0 run; 3 failed" in verified
     figures = json.loads(cli("report", "run.db", "--json").out)
     assert figures["undecided"] == {"count": 1, "steps": [1]}
-    assert figures["acts"] == {"ended": 0, "failed": 3, "again": 3, "unknown": None}
+    assert figures["acts"] == {"ended": 0, "failed": 3, "again": 3, "inherited": 0, "unknown": None}
     assert [(one["step"], one["decided_by"], one["choice"]) for one in figures["doubtful"]] == [(1, "undecided", None)]
     steps = [json.loads(line) for line in cli("export", "run.db").out.splitlines()]
     assert [one.get("undecided") for one in steps] == [None, True, None]
@@ -299,6 +301,10 @@ def test_what_a_function_caught_is_reported(cli, closing, tmp_path):
     assert acts[0]["error"].startswith("ConnectionError: no reply, in send() of step 1")
     assert acts[0]["begun"] <= acts[0]["ended"]
     assert cli("rejudge", "run.db").code == 0
+    assert cli("report", "run.db", "--html", "run.html").code == 0
+    page = (tmp_path / "run.html").read_text()
+    assert f"<p>Undecided: {undecided}.</p>" in page
+    assert "<p>Side effects: 0 run; 3 failed" in page
     shown = list(unerring.steps(tmp_path / "run.db"))
     assert [one.undecided is None for one in shown] == [True, False, True]
     assert repr(shown[1]) == "<Step 1: undecided, votes 2-2>"

@@ -15,15 +15,19 @@ class ActTotals:
     ended: how many were run.
     failed: how many raised an error after which the function continued.
     again: how many times one was begun again.
+    inherited: how many of `ended` and `failed` were taken over from the run that this one was forked from.
     """
 
     pending: ActBegun | None = None
     ended: int = 0
     failed: int = 0
     again: int = 0
+    inherited: int = 0
 
-    def apply(self, entry: ActBegun | ActEnded | ActErred, committed: int) -> str | None:
-        """Count an entry of a run with so many committed steps; returns the digest of the state that it leads to.
+    def apply(self, entry: ActBegun | ActEnded | ActErred, committed: int, inherited: bool = False) -> str | None:
+        """Count an entry of a run with so many committed steps, its own or an `inherited` one.
+
+        Returns the digest of the state that it leads to, where it leads to one.
 
         Raises `MisplacedEntry` for an entry that cannot follow.
         """
@@ -48,6 +52,7 @@ class ActTotals:
         self.pending = None
         self.ended += isinstance(entry, ActEnded)
         self.failed += isinstance(entry, ActErred)
+        self.inherited += inherited
         return entry.state
 
     def require_none_pending(self, what: str) -> None:

@@ -162,7 +162,8 @@ class RunState:
             case Inherited() | Conceded():
                 return self._inherit(entry) if isinstance(entry, Inherited) else self._concede(entry)
             case ActBegun() | ActEnded() | ActErred():
-                self.last_digest = self.acts.apply(entry, self.committed) or self.last_digest
+                taken_over = self.sessions == 1 and self.opened is not None and self.opened.origin is not None
+                self.last_digest = self.acts.apply(entry, self.committed, taken_over) or self.last_digest
             case Intent() | Failed() | Cancelled() | Drafted() | Probed():
                 self._count_call(entry)
             case Voter() | Served():

@@ -258,7 +258,8 @@ def acts_of(state: RunState) -> dict[str, Json]:
     unknown: Json = None
     if begun is not None:
         unknown = {"step": begun.step, "name": begun.name, "key": begun.key, "once": begun.once, "time": begun.time}
-    return {"ended": acts.ended, "failed": acts.failed, "again": acts.again, "unknown": unknown}
+    counts: dict[str, Json] = {name: getattr(acts, name) for name in ("ended", "failed", "again", "inherited")}
+    return counts | {"unknown": unknown}
 
 
 def _open_step(state: RunState, full: bool) -> dict[str, Json] | None:

@@ -49,7 +49,8 @@ class Report(dict[str, Any]):
     undecided: the number of steps that stayed undecided, and after which a function process continued, and the first
         of their step numbers.
     acts: how many side effects were run (`ended`), failed, after which the function continued (`failed`), and were
-        begun again (`again`), and the one of which no end is known (`unknown`).
+        begun again (`again`); how many of these another run did (`inherited`); and the one of which no end is known
+        (`unknown`).
     redrawn: how many times a person had the samples of a step set aside and drawn again.
     changes: the changes of the process that a person accepted.
     set_aside: the number of samples that no longer count, because a person had them drawn again, their question

@@ -188,6 +188,8 @@ def acts_text(acts: Mapping[str, Any]) -> str | None:
     unknown, parts = acts["unknown"], [f"{acts['ended']:,} run"]
     if acts["failed"]:
         parts.append(f"{acts['failed']:,} failed, after which the function continued")
+    if acts["inherited"]:
+        parts[-1] += f"; {acts['inherited']:,} of them taken over from another run"
     if acts["again"]:
         parts.append(f"begun again {counted(acts['again'], 'time')}")
     if unknown is not None:
