@@ -13,9 +13,9 @@ from unerring.api.models import Model
 from unerring.api.options import Options
 from unerring.api.result import Result
 from unerring.api.running import arun, run
-from unerring.core.answers.ask import AnswerCheck, make_ask
+from unerring.core.answers.ask import AnswerCheck, AskedAgain, make_ask
 from unerring.core.answers.form import HOW_STRICT
-from unerring.core.asking import Ask, is_in_process
+from unerring.core.asking import Ask, is_asked_again, is_in_process
 from unerring.core.chain import Rehearsal
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.state import RunState
@@ -124,11 +124,11 @@ def ask(  # noqa: PLR0913  (one parameter for each part of a question)
     Raises `TypeError` or `ValueError` for an answer that has no form, `TypeError` without a model outside of a
     process, `StepUndecided` where the votes reach no decision; else as `run`.
     """
-    how = _asked_how(locals())
+    given = locals()
     if model is None:
         _require_in_process(k, journal, calibration)
-        return make_ask(prompt, answer, **how)
-    deciding = _Deciding(prompt, answer, how, model, calibration, journal, options)
+        return _ask_of_process(given)
+    deciding = _Deciding(prompt, answer, _asked_how(given), model, calibration, journal, options)
     return deciding.decision(run(deciding.chain, model, journal, deciding.margin(k), seed, deciding.options))
 
 
@@ -170,6 +170,13 @@ def _asked_how(given: Mapping[str, Any]) -> AskedHow:
     """The arguments of a call that say how a question is asked."""
     how: AskedHow = {name: given[name] for name in AskedHow.__annotations__}  # type: ignore[assignment]
     return how
+
+
+def _ask_of_process(given: Mapping[str, Any]) -> Ask[Any]:
+    """The question of a process from the arguments of a call."""
+    if given["tools"] is None and is_asked_again():
+        return AskedAgain(given)
+    return make_ask(given["prompt"], given["answer"], **_asked_how(given))
 
 
 def _require_in_process(k: Any, journal: Any, calibration: Any) -> None:

@@ -12,25 +12,30 @@ from unerring.core.voting.canonical import Json
 T = TypeVar("T")
 
 # An object for each time that a function runs, active only meanwhile: tasks that it starts inherit the context.
-_RUNNING: ContextVar["_Running | None"] = ContextVar("running", default=None)
+_RUNNING: ContextVar["Running | None"] = ContextVar("running", default=None)
 
 
-class _Running:
-    """Whether the function of a process still runs."""
+class Running:
+    """A time in which the function of a process runs.
 
-    __slots__ = ("active",)
+    active: whether it still runs.
+    is_again: whether it runs to where it was before, so that what it asks is known to be in order.
+    """
+
+    __slots__ = ("active", "is_again")
 
     def __init__(self) -> None:
         self.active = True
+        self.is_again = False
 
 
 @contextmanager
-def running_process() -> Iterator[None]:
+def running_process() -> Iterator[Running]:
     """Note that the function of a process runs meanwhile, in this thread: there `ask` is a step of the process."""
-    running = _Running()
+    running = Running()
     before = _RUNNING.set(running)
     try:
-        yield
+        yield running
     finally:
         running.active = False
         _RUNNING.reset(before)
@@ -40,6 +45,12 @@ def is_in_process() -> bool:
     """Whether the caller is the function of a process, or called by it."""
     running = _RUNNING.get()
     return running is not None and running.active
+
+
+def is_asked_again() -> bool:
+    """Whether the function of a process runs again to where it was before."""
+    running = _RUNNING.get()
+    return running is not None and running.active and running.is_again
 
 
 def require_in_process(what: str) -> None:
@@ -78,6 +89,11 @@ class Ask(Awaited, Generic[T]):
     truth: Json = None
     right: str | None = None
     wrong: tuple[str, ...] = ()
+
+    @property
+    def prompt(self) -> str:
+        """The whole prompt."""
+        return self.subtask.prompt
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Hand the question to the process that runs the function, and return what was decided."""

@@ -52,7 +52,7 @@ def make_ask(  # noqa: PLR0913  (one parameter for each part of a question)
         raise TypeError("give either answer or tools: with tools the answer is the calls of them")
     calls = None if tools is None else ToolCallsShape(require_tools(tools))
     form = _form(answer, parse) if calls is None else tools_form(calls)
-    end = f"\n\n{form.sentence}" if show_form and form.sentence else ""
+    end = _end_of_prompt(form, show_form)
     before: list[Mapping[str, str]] = [] if system is None else [{"role": "system", "content": system}]
     subtask = Subtask(
         prompt + end,
@@ -73,6 +73,49 @@ def make_ask(  # noqa: PLR0913  (one parameter for each part of a question)
         right=None if truth is None else form.text(right),
         wrong=() if truth is None else tuple(map(form.text, form.others(right))),
     )
+
+
+_HOW = tuple(make_ask.__kwdefaults__ or ())
+
+
+class AskedAgain(Ask[Any]):
+    """A question that its process asked before, with the same prompt and form: all else is made where it is needed.
+
+    A function that runs again over its answers comes by all its questions, and waits for the last one only.
+    """
+
+    __slots__ = ("_given", "_made", "_whole_prompt")
+    __setattr__ = object.__setattr__
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        """Take the arguments of `make_ask` by name, all of them; others are left out."""
+        form = _form(given["answer"], given["parse"])
+        self.value = form.value  # type: ignore[misc]
+        self._whole_prompt = given["prompt"] + _end_of_prompt(form, given["show_form"])
+        self._given = given
+        self._made: Ask[Any] | None = None
+
+    @property
+    def prompt(self) -> str:
+        """The whole prompt."""
+        return self._whole_prompt  # type: ignore[no-any-return]
+
+    def _in_full(self) -> Ask[Any]:
+        if self._made is None:
+            given = self._given
+            how = {name: given[name] for name in _HOW}
+            self._made = make_ask(given["prompt"], given["answer"], **how)
+        return self._made
+
+    subtask = property(lambda self: self._in_full().subtask)
+    guess = property(lambda self: self._in_full().guess)
+    truth = property(lambda self: self._in_full().truth)
+    right = property(lambda self: self._in_full().right)
+    wrong = property(lambda self: self._in_full().wrong)
+
+
+def _end_of_prompt(form: AnswerForm[Any], show_form: bool) -> str:
+    return f"\n\n{form.sentence}" if show_form and form.sentence else ""
 
 
 def _form(answer: Any, parse: str) -> AnswerForm[Any]:

@@ -79,8 +79,9 @@ class Execution:
             course.append(point)
             assert point.before is not None
             point = point.before.resumed_at
-        with running_process():
+        with running_process() as running:
             for following in reversed(course):
+                running.is_again = following.asked is not None
                 self._require_fit(following)
                 self.waiting = self._resumed(following, following)
                 self.at = following
@@ -174,10 +175,10 @@ def _gathered(point: Point) -> list[str]:
 
 def _asked(waiting: Waiting) -> object:
     match waiting:
-        case Ask(subtask=subtask):
-            return subtask.prompt
+        case Ask():
+            return waiting.prompt
         case Gather(asks=asks):
-            return tuple(ask.subtask.prompt for ask in asks)
+            return tuple(ask.prompt for ask in asks)
         case Act():
             return ("act", waiting.name)
         case _:
@@ -187,8 +188,8 @@ def _asked(waiting: Waiting) -> object:
 def described(waiting: Waiting) -> str:
     """What a function waits for, for people."""
     match waiting:
-        case Ask(subtask=subtask):
-            return f"the question {subtask.prompt!r:.80}"
+        case Ask():
+            return f"the question {waiting.prompt!r:.80}"
         case Gather(asks=asks):
             return f"{len(asks)} questions side by side"
         case Act():
