@@ -75,7 +75,7 @@ class ComparedRun(ReplayedRun):
         """Compare parameters, code and length with those that the run began with."""
         chain = self.chain
         if self.by_name:
-            _require_arguments(self.path, opened, chain)
+            require_same_arguments(self.path, opened, chain)
         self.changes += parameter_changes(opened.parameters, chain)
         self.changes += identity_differences(opened.identity, identity_of(chain))
         before, now = opened.length, chain.length()
@@ -154,7 +154,7 @@ def parameter_changes(before: dict[str, Json], chain: CheckedChain) -> Iterator[
         yield from differences(before, chain.parameters(), "parameter")
 
 
-def _require_arguments(path: Path, opened: Opened, chain: CheckedChain) -> None:
+def require_same_arguments(path: Path, opened: Opened, chain: CheckedChain) -> None:
     """Raise `InputError` where a chain was made by its name, and the arguments that the run began with are unknown."""
     before, now = opened.identity or {}, identity_of(chain)
     if "arguments" in before and before["arguments"] != now.get("arguments"):

@@ -15,6 +15,7 @@ from unerring.adapters.sqlite.new_file import write_journal
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.api._policy import policy_for_models, run_policy, with_escalation, with_min_replies
 from unerring.api.budget import Budget, allowance
+from unerring.api.journals.compared_run import require_same_arguments
 from unerring.api.journals.replayer import ReplayedRun
 from unerring.api.journals.trust import note_begun, permission_for
 from unerring.api.models import Model, make_sampler, model_for_chain
@@ -192,6 +193,11 @@ class _ForkedRun(ReplayedRun):
             self.hash = reader.hash.hex()
             if self.state.committed == self.step > 0 and not self.changes and self.chain.function is None:
                 return
+
+    def compare_opening(self, opened: Opened) -> None:
+        """Refuse the function of a name where the run had one with arguments that no journal keeps."""
+        if self.by_name and self.chain.function is not None:
+            require_same_arguments(self.path, opened, self.chain)
 
     def perform(self, entry: ActBegun | ActEnded | ActErred) -> None:
         """Keep a side effect once it has ended."""

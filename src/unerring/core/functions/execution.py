@@ -65,6 +65,10 @@ class Execution:
         with suppress(*OWN_ERRORS):  # of its own `finally`; it is not needed any more
             self._coroutine.close()
 
+    def __del__(self) -> None:
+        """End the function where a run stops: without this, Python shows what its `finally` raises."""
+        self.close()
+
     def is_before(self, point: Point) -> bool:
         """Whether this execution can continue to a point."""
         while point.depth > self.at.depth:
@@ -218,15 +222,17 @@ def bound(function: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[t
     """The positional and keyword arguments of a call, from the values of its parameters by name."""
     positional: list[Any] = []
     keywords: dict[str, Any] = {}
+    in_order = True
     for name, parameter in inspect.signature(function).parameters.items():
         if name not in arguments:
+            in_order = in_order and parameter.kind is parameter.VAR_POSITIONAL
             continue
         value = arguments[name]
         if parameter.kind is parameter.VAR_POSITIONAL:
             positional += value
         elif parameter.kind is parameter.VAR_KEYWORD:
             keywords |= value
-        elif parameter.kind is parameter.KEYWORD_ONLY:
+        elif parameter.kind is parameter.KEYWORD_ONLY or not (in_order or parameter.kind is parameter.POSITIONAL_ONLY):
             keywords[name] = value
         else:
             positional.append(value)

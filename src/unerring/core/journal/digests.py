@@ -4,8 +4,9 @@ import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
+from typing import Any
 
 from unerring.core.chain import Subtask
 from unerring.core.checked_chain import MADE_WITH, CheckedChain
@@ -128,7 +129,23 @@ def identity_of(chain: CheckedChain) -> dict[str, Json]:
         identity["version"] = version if isinstance(version, str | int | float) else _value_or_digest(version)
     if not chain.has_parameters and (arguments := _arguments(chain.original)):
         identity["arguments"] = arguments
+    if chain.function is not None and (held := _held(chain.function.function)):
+        identity["arguments"] = held
     return identity
+
+
+def _held(function: Any) -> dict[str, Json]:
+    """What a function has besides the arguments of its call: those of a `functools.partial`, the object of a method.
+
+    It is no parameter of the run, as it need not be JSON data: the function's name alone does not make it again.
+    """
+    values: dict[str, Json] = {}
+    if isinstance(function, partial):
+        given = inspect.signature(function.func).bind_partial(*function.args, **function.keywords).arguments
+        values = {name: _value_or_digest(value) or "an object" for name, value in given.items()}
+        function = function.func
+    owner = getattr(function, "__self__", None)
+    return values if owner is None or isinstance(owner, type) else _arguments(owner) | values
 
 
 def _arguments(chain: object) -> dict[str, Json]:
