@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
@@ -78,3 +79,34 @@ def test_a_run_that_stops_ends_its_function_quietly(monkeypatch):
         unerring.run(process, echo, k=1, options=Options(progress=False, max_steps=1))
     gc.collect()
     assert shown == []
+
+
+def test_another_form_of_an_answer_is_a_change(tmp_path):
+    """What was decided is no answer of the new form: the error names the change, also where it is accepted."""
+    path, form = tmp_path / "run.db", int
+
+    async def process():
+        return [await ask("say 7", form, show_form=False), await ask("say 8", int)]
+
+    with pytest.raises(unerring.Stopped):
+        unerring.run(process, echo, path, k=1, options=Options(progress=False, max_steps=1))
+    form = str
+    for accept in (False, True):
+        with pytest.raises(unerring.ChainChanged, match=r"its parser changed, and so .*7 is not of the form"):
+            unerring.run(process, echo, path, k=1, options=Options(progress=False, accept_changes=accept))
+
+
+@dataclass
+class Counted:
+    """A class that is another one each time that it is made of its own fields."""
+
+    count: int
+
+    def __post_init__(self):
+        self.count += 1
+
+
+def test_a_class_that_changes_what_it_is_given_is_named():
+    """Its value would not be the one that was voted on."""
+    with pytest.raises(TypeError, match=r"\{'count': 2\} is not of the form: its value is \{'count': 3\}"):
+        ask("How many?", Counted, model=lambda prompt: '{"count": 1}', k=1, options=QUIET)

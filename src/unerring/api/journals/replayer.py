@@ -15,8 +15,9 @@ from unerring.core.journal.entries import Entry, Opened
 from unerring.core.journal.function_entries import ActBegun, ActEnded, ActErred
 from unerring.core.journal.review_entries import Accepted
 from unerring.core.journal.state import RunState
+from unerring.core.user_code import error_line
 from unerring.core.voting.canonical import Json
-from unerring.errors import InputError, StepUndecided, UserCodeFailed
+from unerring.errors import ChainChanged, InputError, StepUndecided, UserCodeFailed
 
 
 class ReplayedRun:
@@ -136,11 +137,21 @@ class ReplayedRun:
     def commit(self, decided: DecidedStep, choice: Json) -> None:
         """Advance the chain over a committed step, and compare where it leads with the journal."""
         if decided.undecided is None:
-            self.at = self.chain.advance(self.at, choice, decided.step)
+            self.at = self._advanced(decided, choice)
         else:
             self._concede(decided, decided.undecided)
         if not self.changes and self.chain.digest(self.at, decided.step + 1) != self.state.last_digest:
             self.changes.append(f"step {decided.step} now leads to another state than it did")
+
+    def _advanced(self, decided: DecidedStep, choice: Json) -> Json:
+        """The chain's next state; an error of a chain that has changed is said to be of the change."""
+        try:
+            return self.chain.advance(self.at, choice, decided.step)
+        except Exception as error:  # the user's own code
+            if not self.changes:
+                raise
+            said = f"{self.path}: {self.changes[0]}, and so it cannot continue from there: {error_line(error)}"
+            raise ChainChanged(f"{said}; continue with the code that began the run, or fork it before that") from error
 
     def _concede(self, decided: DecidedStep, reason: str) -> None:
         """Continue after an undecided step, as the function did."""

@@ -134,9 +134,11 @@ def _value(form: AnswerForm[Any], choice: Json) -> Any:
         written = form.choice(value)
         fits = written is choice or canonical(written) == canonical(choice)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RedFlag):
-        fits = False
+        raise TypeError(
+            f"{short(choice)} is not of the form: {' '.join(form.sentence.split()) or 'JSON data':.120}"
+        ) from None
     if not fits:
-        raise TypeError(f"{short(choice)} is not of the form: {' '.join(form.sentence.split()) or 'JSON data':.120}")
+        raise TypeError(f"{short(choice)} is not of the form: its value is {short(written)} when it is written again")
     return value
 
 
