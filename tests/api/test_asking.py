@@ -231,6 +231,7 @@ def test_aask_decides_on_the_running_loop():
         (("Well?", int, {"check": 5}), "check is a function of the answer's value, not 5"),
         (("Well?", int, {"schema": {}}), "schema is True or False, not {}"),
         (("Well?", int, {"paraphrases": "What?"}), "paraphrases and stop are lists of texts"),
+        (("Well?", int, {"paraphrases": ["What?", 5]}), "paraphrases are texts with the whole question, not 5"),
         (("Well?", int, {"truth": "five"}), "'five' is not of the form of the answer: whole number"),
     ],
 )

@@ -1,6 +1,7 @@
 """Side effects of function processes: run once, journaled, run again with the same key, and never on a guess."""
 
 import asyncio
+import re
 import sqlite3
 from contextlib import suppress
 from itertools import pairwise
@@ -9,8 +10,9 @@ import pytest
 
 import unerring
 from tables import each
-from unerring import ActFailed, ActUnknown, StepUndecided, Subtask, act, gather, json_answer
+from unerring import ActFailed, ActUnknown, InputError, StepUndecided, Subtask, act, gather, json_answer
 from unerring.adapters.sqlite.reader import JournalReader
+from unerring.api.journals.acts import settle
 from unerring.core.asking import Ask
 from unerring.core.journal.function_entries import ActBegun, ActEnded, ActErred, Conceded
 from unerring.runtime.calls.patience import Patience
@@ -221,6 +223,48 @@ def test_a_result_that_is_no_json_data_is_named(journal):
 
     with pytest.raises(TypeError, match="returned a set"):
         run(process, journal)
+
+
+class Unreadable(Exception):
+    """An exception whose message raises another one."""
+
+    def __str__(self):
+        raise KeyError("message")
+
+
+@each(
+    "error, said",
+    [
+        (ValueError("half \ud800"), "ValueError: half \\\\ud800, in"),
+        (Unreadable(), r"Unreadable: its message cannot be read \(KeyError\), in"),
+    ],
+)
+def test_a_failure_whose_message_is_no_text_is_kept(tmp_path, error, said):
+    """The journal has what can be read of it, whether or not the function catches it."""
+
+    def effect():
+        raise error
+
+    async def uncaught():
+        await act(effect)
+
+    async def caught():
+        with suppress(ActFailed):
+            await act(effect)
+        return "caught"
+
+    path = tmp_path / f"{type(error).__name__}.db"
+    with pytest.raises(type(error)):
+        run(uncaught, path)
+    assert re.match(said, unerring.report(path).to_dict()["stopped"]["reason"])
+    for _ in range(2):
+        assert run(caught, path.with_suffix(".other")).answer == "caught"
+
+
+def test_whether_a_side_effect_happened_is_true_or_false(journal):
+    """A text, such as "no", would count as true."""
+    with pytest.raises(InputError, match="happened must be True or False"):
+        settle(journal, "no")
 
 
 @each("once, retries", [(False, 0), (False, 3), (True, 0)])

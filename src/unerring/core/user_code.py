@@ -65,11 +65,15 @@ def call_own(function: Callable[..., Any], method: str, *arguments: Any, step: i
 
 
 def error_line(error: BaseException) -> str:
-    """An exception in one line: its type, its message, and the user's method that raised it."""
+    """An exception in one line, text for a journal: its type, its message, and the user's method that raised it."""
     if isinstance(error, WrongReturn):
         return str(error)
     place = method_note(error)
-    return f"{type(error).__name__}: {error}" + (f", {place}" if place else "")
+    try:
+        message = str(error).encode("utf-8", "backslashreplace").decode()
+    except Exception as another:  # of the exception's own class
+        message = f"its message cannot be read ({type(another).__name__})"
+    return f"{type(error).__name__}: {message}" + (f", {place}" if place else "")
 
 
 def method_note(error: BaseException) -> str | None:

@@ -222,6 +222,8 @@ ARRAY = {"type": "array"}
 SENTENCES = [
     (["yes", "no"], "Answer with exactly one of: yes, no."),
     ({"b", "a", "c"}, "Answer with exactly one of: a, b, c."),
+    (["a", "b, c"], 'Answer with exactly one of: "a", "b, c".'),
+    (["a", "b\nc"], 'Answer with exactly one of: "a", "b\nc".'),
     (bool, "Answer with exactly one of: yes, no."),
     (int, "Answer with a whole number and nothing else."),
     (int | None, "Answer with a whole number, or null for none, and nothing else."),

@@ -7,6 +7,7 @@ from typing import Any
 
 from unerring.adapters.sqlite.writer import reopened
 from unerring.api.journals.history import applied
+from unerring.core.arguments import require_flag
 from unerring.core.functions.points import Given, GivenKind, Point, undecided_outcome
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.entries import Entry, digest_of
@@ -52,6 +53,7 @@ def settle(journal: str | Path, happened: bool, result: Any = None) -> PendingAc
     Returns the side effect. Raises `InputError` where the run waits for none, and `JournalBusy` where a runner has the
     journal. Nothing is written then.
     """
+    require_flag("happened", happened)
     if not happened and result is not None:
         raise InputError("a result is that of a side effect that happened")
     try:

@@ -48,6 +48,9 @@ def make_ask(  # noqa: PLR0913  (one parameter for each part of a question)
         raise TypeError(f"{name} is True or False, not {short(flag)}")
     if isinstance(paraphrases, str) or isinstance(stop, str):
         raise TypeError("paraphrases and stop are lists of texts, not a single text")
+    for wording in paraphrases:
+        if not isinstance(wording, str):
+            raise TypeError(f"paraphrases are texts with the whole question, not {short(wording)}")
     if tools is not None and answer is not str:
         raise TypeError("give either answer or tools: with tools the answer is the calls of them")
     calls = None if tools is None else ToolCallsShape(require_tools(tools))

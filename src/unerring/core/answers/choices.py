@@ -35,7 +35,8 @@ class ChoicesShape(PlainShape):
         self._by_key: dict[str, list[Json]] = {}
         for text, choice in self._by_text.items():
             self._by_key.setdefault(_key(text), []).append(choice)
-        shown = ", ".join(texts)
+        quote = '"' if any("," in one or len(one.splitlines()) > 1 for one in texts) else ""  # else a, b is one or two
+        shown = ", ".join(f"{quote}{one}{quote}" for one in texts)
         self.asked = f"exactly one of: {shown}"
         self.form = " | ".join(canonical(one) for one in self._choices)
         kind: Schema = {"type": "string"} if all(isinstance(one, str) for one in self._choices) else {}
