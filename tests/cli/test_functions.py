@@ -234,6 +234,8 @@ def stopped_at_mail(cli):
     failed = cli("run", "closing:mail", "--set", "entries=[1,2]", *NOISE, "--journal", "run.db")
     assert failed.code == 4
     assert "ConnectionError: no reply, in send() of step 1; it is not known whether it happened" in failed.line
+    assert "; to say whether it happened: unerring review run.db --happened, or unerring review" in failed.line
+    assert "unerring resume run.db --" not in failed.line
     done = cli("resume", "run.db")
     assert done.code == 3
     return done

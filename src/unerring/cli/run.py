@@ -36,7 +36,7 @@ from unerring.cli.options import (
     verbose_option,
 )
 from unerring.cli.progress import Progress
-from unerring.cli.text.report import beyond_length, report_text, settling_act
+from unerring.cli.text.report import beyond_length, report_text, settling_act, waits_for_person
 from unerring.core.reporting.summary import answer_line, summary
 from unerring.core.request import Request
 from unerring.errors import BEYOND_LENGTH, ProviderDown, Stopped, UnerringError
@@ -214,6 +214,8 @@ def watched(
             raise CommandEnded(STOPPED, end.kind, end.reason, command=again if entries else None) from error
         command = again if entries > before else None
         then = f"fix it, then: {command}" if command else "nothing was started"
+        if waits_for_person(path):
+            then, command = settling_act(path), command_on("review", path)
         raise user_code_failed(error, "the process's own code", then, command) from error
 
 

@@ -1,10 +1,13 @@
 """A run's report as plain text; control characters of a model or a journal are shown, not obeyed by the terminal."""
 
 import json
+import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from unerring.api.journals import history as reading
 from unerring.cli.hints import OPTIONS, command_on, continuing, in_options
 from unerring.core.journal.spend import dollars_text
 from unerring.core.reporting.summary import (
@@ -24,7 +27,7 @@ from unerring.core.reporting.summary import (
 )
 from unerring.core.short_text import MAX_LINE_CHARS, shortened
 from unerring.core.voting.redflag import FlagKind
-from unerring.errors import BEYOND_LENGTH
+from unerring.errors import BEYOND_LENGTH, UnerringError
 
 MIN_STEPS_OF_FORECAST = 30  # with fewer the cost of a step says little about that of the whole run
 MAX_STEPS_IN_LINE = 5
@@ -132,6 +135,13 @@ def _unknown_act(report: Mapping[str, Any], path: str) -> str | None:
     """What to do about a side effect of unknown outcome that must not be run twice; None where there is none."""
     act = report["acts"]["unknown"]
     return None if act is None or not act["once"] else settling_act(path)
+
+
+def waits_for_person(path: str | Path) -> bool:
+    """Whether a run waits for a person to say whether a side effect happened. An unreadable journal does not."""
+    with suppress(UnerringError, OSError, sqlite3.Error):
+        return _unknown_act(reading.report(path), str(path)) is not None
+    return False
 
 
 def settling_act(path: str | Path) -> str:
