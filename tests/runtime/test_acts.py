@@ -4,16 +4,21 @@ import asyncio
 import re
 import sqlite3
 from contextlib import suppress
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
 import unerring
+from faults.answers import noise
+from faults.server import serving
 from tables import each
 from unerring import ActFailed, ActUnknown, InputError, StepUndecided, Subtask, act, gather, json_answer
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.api.journals.acts import settle
 from unerring.core.asking import Ask
+from unerring.core.functions.execution import Execution
+from unerring.core.journal.entries import Probed
 from unerring.core.journal.function_entries import ActBegun, ActEnded, ActErred, Conceded
 from unerring.runtime.calls.patience import Patience
 from unerring.testing import FakeClock
@@ -378,3 +383,140 @@ def test_an_undecided_step_of_a_gather_ends_it(journal):
 
     assert run(process, journal, model, vote_cap=4).answer == 1
     assert run(process, journal, model, vote_cap=4).answer == 1
+
+
+@each("source", ["off", "auto"])
+def test_a_function_that_begins_with_a_side_effect_is_probed(tmp_path, source):
+    """The endpoint is probed before the first question, whatever stands before it."""
+
+    async def process():
+        return [await act(lambda: "loaded"), await Ask(Subtask("say 1", lambda text: 1), int)]
+
+    with serving(models={"m": noise(p=1.0)}) as server:
+        options = unerring.Options(progress=False, speculate=source)
+        spec = f"openai/m@{server.url}"
+        unerring.run(process, spec, tmp_path / f"{source}.db", k=1, options=options)
+    assert any(isinstance(entry, Probed) for entry in JournalReader(tmp_path / f"{source}.db").entries())
+
+
+def test_a_guessed_step_before_a_side_effect_needs_no_other_execution(journal, monkeypatch):
+    """A process of 60 guessed steps, each followed by a side effect, is executed once."""
+    begun = []
+    monkeypatch.setattr(
+        Execution, "_begun", lambda self, *given: begun.append(1) or self._function(*given[0], **given[1])
+    )
+
+    async def process():
+        for number in range(60):
+            await Ask(Subtask(f"say {number}", json_answer), int, guess=number)
+            await act(lambda: None)
+
+    run(process, journal, speculate="guess")
+    assert len(begun) == 1
+
+
+def test_an_error_that_was_caught_before_is_the_functions_own_when_it_is_raised_again(journal):
+    """The run does not stop as if the step were undecided now."""
+    count = [0]
+
+    def model(prompt):
+        count[0] += 1
+        return str(count[0]) if "hard" in prompt else "8"
+
+    async def process():
+        try:
+            await question("hard")
+        except StepUndecided as undecided:
+            kept = undecided
+        await question("easy")
+        raise kept
+
+    with pytest.raises(RuntimeError, match="raised again what it was given before") as caught:
+        run(process, journal, model, vote_cap=4)
+    assert any("process() of step 2" in note for note in caught.value.__notes__)
+
+
+@each("change", ["name", "arguments", "key", "gone"])
+def test_a_begun_side_effect_that_is_another_now_is_settled_first(tmp_path, change):
+    """The run does not continue, and asks no model, before a person says whether it happened."""
+    journal, version, asked = tmp_path / f"{change}.db", [1], []
+
+    def model(prompt):
+        asked.append(prompt)
+        return echo(prompt)
+
+    def first(number):
+        raise ConnectionError("gone")
+
+    def second(number):
+        return number
+
+    async def process():
+        number = await question("say 5")
+        if version == [1]:
+            await act(first, number, key="a")
+        elif change != "gone":
+            effect = second if change == "name" else first
+            await act(effect, number + (change == "arguments"), key="b" if change == "key" else "a")
+        return await question("say 6")
+
+    with pytest.raises(ConnectionError):
+        run(process, journal, model)
+    version[0] = 2
+    before = len(asked)
+    with pytest.raises(
+        unerring.InputError, match=r"first was begun before step 1, and .*happened or --did-not-happen"
+    ):
+        run(process, journal, model)
+    assert len(asked) == before
+    kept = unerring.open(journal)
+    kept.settle(happened=False)
+    if change in {"name", "gone"}:
+        assert run(process, journal, model).answer == 6
+    else:
+        with pytest.raises(ConnectionError):
+            run(process, journal, model)
+
+
+def test_a_side_effect_keeps_a_key_that_the_user_bound(journal):
+    """An argument `key` of a partial function, or of a builtin one, is not the idempotency key."""
+    seen = []
+
+    def store(data, key):
+        seen.append((data, key))
+
+    async def process():
+        await act(partial(store, key="s3/object"), 1)
+        return await act(sorted, [2, 1])
+
+    assert run(process, journal).answer == [1, 2]
+    assert seen == [(1, "s3/object")]
+
+
+@each("at", [0, 1])
+def test_a_fork_does_not_run_side_effects_before_its_first_step_again(tmp_path, at):
+    """Those that ended are taken over; one that was begun is run again with the same key."""
+    journal, forked, keys = tmp_path / f"{at}.db", tmp_path / f"{at}-forked.db", []
+
+    def load(key):
+        keys.append(key)
+        return "rows"
+
+    def send(key):
+        keys.append(key)
+        if len(keys) == 2:
+            raise ConnectionError("gone")
+
+    async def process():
+        loaded = await act(load)
+        number = await question("say 5")
+        await act(send)
+        return [loaded, number]
+
+    with pytest.raises(ConnectionError):
+        run(process, journal)
+    unerring.fork(journal, at, forked, process, echo)
+    result = unerring.resume(forked, process, echo)
+    assert result.answer == ["rows", 5]
+    assert len(keys) == 3
+    assert (keys[1] == keys[2]) is (at == 1)

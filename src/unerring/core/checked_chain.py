@@ -90,6 +90,10 @@ class CheckedChain:
         waits = self.function is not None and self.function.act(state) is not None
         return not waits and self.subtask(state, step) is None
 
+    def instead_of_step(self, state: Json) -> str:
+        """What the process does at a state where it asks no step, as the end of a sentence: "ends"."""
+        return "ends" if self.function is None else f"reaches {self.function.waits_for(state)}"
+
     def require_end(self, step: int, length: int | None) -> None:
         """Raise `WrongReturn` where the chain ended before the `length` steps that it has; None has no limit."""
         if length is not None and step < length:

@@ -6,20 +6,26 @@ same key, unless it must not be run twice: then a person says whether it happene
 """
 
 import inspect
+from functools import partial
 from hashlib import blake2b
 from random import Random
+from types import BuiltinFunctionType
 from typing import Any
 
 from unerring.core.functions.awaitables import Act
 from unerring.core.functions.function_chain import FunctionChain
+from unerring.core.functions.names import plain_function
+from unerring.core.journal.entries import digest_of
 from unerring.core.journal.function_entries import ActBegun, ActEnded, ActErred
 from unerring.core.journal.state import RunState
 from unerring.core.user_code import OWN_ERRORS, add_method_note, error_line, json_of, ordinary_error
+from unerring.core.voting.canonical import NotJson, canonical
 from unerring.errors import ActUnknown, InputError, Interrupted
 from unerring.runtime.config import unless_stopped
 from unerring.runtime.frontier import Frontier
 
 KEY_BYTES = 16
+HOW_TO_SETTLE = "`settle` of `unerring.open(journal)`, or unerring review with --happened or --did-not-happen"
 MAX_REASON_CHARS = 300  # of an error that the journal keeps
 
 
@@ -35,8 +41,9 @@ async def performed(frontier: Frontier) -> bool:
         return False
     if (reason := frontier.config.stop.reason) is not None:
         raise Interrupted(reason)
-    key = act.key or key_of(frontier.run_state)
-    _require_runnable(frontier.run_state, act, key)
+    require_known_act(frontier)
+    begun = frontier.run_state.acts.pending
+    key = act.key or (key_of(frontier.run_state) if begun is None else begun.key)  # a fork continues one with its key
     result = await _tried(frontier, function, act, key)
     if result is not None:
         state = function.acted(frontier.at, result)
@@ -56,25 +63,45 @@ def key_of(state: RunState) -> str:
     return blake2b(f"{text}\0{state.last_digest}".encode(), digest_size=KEY_BYTES).hexdigest()
 
 
-def _require_runnable(state: RunState, act: Act[Any], key: str) -> None:
-    """Raise where a side effect was begun before, and cannot be run now."""
-    begun = state.acts.pending
+def require_known_act(frontier: Frontier) -> None:
+    """Raise where a side effect was begun before, and cannot be run again as it is now.
+
+    Raises `ActUnknown` for one that must not be run twice, and `InputError` where the function waits for another one,
+    or for something else.
+    """
+    begun = frontier.run_state.acts.pending
     if begun is None:
         return
-    if begun.name != act.name:
-        raise InputError(
-            f"the side effect {begun.name} was begun before step {state.committed}, and is now {act.name}: continue "
-            "with the code that began it"
-        )
-    if begun.once:
+    function, step = frontier.chain.function, frontier.run_state.committed
+    act = None if function is None else function.act(frontier.at)
+    if begun.once or (act is not None and act.once and act.name == begun.name):
         raise ActUnknown(
-            f"it is not known whether {begun.name} before step {state.committed} happened (key {begun.key}), and it "
-            "must not be run twice",
+            f"it is not known whether {begun.name} before step {step} happened (key {begun.key}), and it must not be "
+            "run twice",
             begun.name,
             begun.key,
         )
-    if begun.key != key:
-        raise InputError(f"{begun.name} was begun with the key {begun.key}, and its key is now {key}")
+    difference = None
+    if act is None or act.name != begun.name:
+        now = "nothing" if function is None else function.waits_for(frontier.at)
+        difference = f"the function now reaches {now}"
+    elif act.key not in {None, begun.key}:
+        difference = f"its key was {begun.key} and is now {act.key}"
+    elif None not in {begun.arguments, arguments := _arguments_of(act)} and arguments != begun.arguments:
+        difference = "its arguments are others now"
+    if difference is not None:
+        raise InputError(
+            f"{begun.name} was begun before step {step}, and {difference}: continue with the code that began it, or "
+            f"say whether it happened: {HOW_TO_SETTLE}"
+        )
+
+
+def _arguments_of(act: Act[Any]) -> str | None:
+    """The digest of a side effect's arguments; None where they are no JSON data."""
+    try:
+        return digest_of(canonical([list(act.arguments), dict(act.keywords)]))
+    except NotJson:
+        return None
 
 
 async def _tried(frontier: Frontier, function: FunctionChain, act: Act[Any], key: str) -> str | None:
@@ -85,8 +112,9 @@ async def _tried(frontier: Frontier, function: FunctionChain, act: Act[Any], key
         frontier.run_state.committed,
         Random(),
     )
+    arguments = _arguments_of(act)
     for failures in range(act.retries + 1):
-        await frontier.record_act(ActBegun(step, act.name, key, act.once, clock.time()))
+        await frontier.record_act(ActBegun(step, act.name, key, act.once, clock.time(), arguments))
         try:
             returned = await _run(act, key)
         except OWN_ERRORS as error:
@@ -94,7 +122,7 @@ async def _tried(frontier: Frontier, function: FunctionChain, act: Act[Any], key
             unknown = "; it is not known whether it happened" if act.once else ""
             add_method_note(failure, act.name, step, act.function, unknown)
             line = error_line(failure)[:MAX_REASON_CHARS]
-        else:  # it happened: a result that cannot be kept is no reason to run it again
+        else:  # a result that cannot be kept stops the run, and is no reason for a retry
             return json_of(returned, act.name, "result", None, act.function)
         if act.once:
             raise failure
@@ -128,6 +156,8 @@ def _copied(value: Any) -> Any:
 
 def _takes_key(act: Act[Any]) -> bool:
     """Whether the function takes an argument by the name `key` that it is not given by position."""
+    if isinstance(plain_function(act.function), BuiltinFunctionType):  # such as sorted, whose key is something else
+        return False
     try:
         signature = inspect.signature(act.function)
         given = signature.bind_partial(*act.arguments, **act.keywords).arguments
@@ -137,4 +167,6 @@ def _takes_key(act: Act[Any]) -> bool:
     ):  # of a function that is not Python's nothing is known; a wrong call fails by itself
         return False
     key = signature.parameters.get("key")
+    if isinstance(act.function, partial) and "key" in act.function.keywords:  # bound by the user, to another meaning
+        return False
     return key is not None and key.kind in {key.POSITIONAL_OR_KEYWORD, key.KEYWORD_ONLY} and "key" not in given

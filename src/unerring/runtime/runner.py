@@ -10,7 +10,7 @@ from unerring.core.journal.state import RunState
 from unerring.core.voting.canonical import Json
 from unerring.core.voting.race import Continue, Undecided, Won
 from unerring.errors import Interrupted
-from unerring.runtime.acts import performed
+from unerring.runtime.acts import performed, require_known_act
 from unerring.runtime.calls.ledger import Ledger
 from unerring.runtime.config import RunConfig
 from unerring.runtime.frontier import Frontier, pausing, undecided_error
@@ -37,7 +37,9 @@ async def run_chain(
         sampling = Sampling(sampler, ledger, config)
         async with pausing(ledger, config, sampling):
             sampling.require_weighed(voter.name for voter in run_state.voters.values())
-            first = chain.subtask(at, run_state.committed)
+            require_known_act(frontier)
+            while (first := chain.subtask(frontier.at, run_state.committed)) is None and await performed(frontier):
+                pass  # a function may begin with side effects
             if first is not None:
                 await sampling.probe_endpoints(first)
             if config.speculation is None:

@@ -144,6 +144,17 @@ def test_arguments_are_kept_by_name_and_make_the_same_call(args, kwargs):
     assert again.answer(None) == asyncio.run(two(*args, **kwargs))
 
 
+async def pair(a=1, b=2, *, c=3):
+    return [a, b, c]
+
+
+@each("args", [{"b": 5}, {"c": 5}, {"a": 4, "c": 5}, [7], {}])
+def test_an_argument_left_out_keeps_its_default(args):
+    """The others keep their places."""
+    given = dict(args) if isinstance(args, dict) else {"a": args[0]}
+    assert run(pair, args=args).answer == list(({"a": 1, "b": 2, "c": 3} | given).values())
+
+
 @each(
     "process, args, said",
     [

@@ -47,7 +47,9 @@ def pending_act(state: RunState) -> PendingAct | None:
 def settle(journal: str | Path, happened: bool, result: Any = None) -> PendingAct:
     """Record whether the side effect that a run waits for happened; `resume` continues from there.
 
-    happened: whether it did; if not, it is run when the run continues.
+    One that may be repeated is run again by itself; saying what happened is of use where its code has changed.
+
+    happened: whether it did; if not, it is run when the run continues, if its code still runs it.
     result: its result, JSON data, which the function is given if it did.
 
     Returns the side effect. Raises `InputError` where the run waits for none, and `JournalBusy` where a runner has the
@@ -64,10 +66,9 @@ def settle(journal: str | Path, happened: bool, result: Any = None) -> PendingAc
     with reopened(path) as (writer, entries):
         state, point = _followed(path, entries)
         pending = pending_act(state)
-        if pending is None or not pending.once:
-            begun = "" if pending is None else f": {pending.name} is run again when the run continues"
-            raise InputError(f"{path} waits for no side effect of which a person must say whether it happened{begun}")
-        entry: Entry = ActErred(pending.step, DID_NOT_HAPPEN, now)
+        if pending is None:
+            raise InputError(f"{path} waits for no side effect of which a person could say whether it happened")
+        entry: Entry = ActErred(pending.step, DID_NOT_HAPPEN, now, by_person=True)
         if happened:
             after = point.after(Given(GivenKind.RESULT, text))
             entry = ActEnded(pending.step, text, digest_of(canonical(after.place)), now, by_person=True)

@@ -101,7 +101,7 @@ class ComparedRun(ReplayedRun):
     def _compare_question(self, decided: DecidedStep) -> None:
         subtask = self.chain.subtask(self.at, decided.step)
         if subtask is None:
-            self.changes.append(f"the process now ends before step {decided.step}")
+            self.changes.append(f"the process now {self.chain.instead_of_step(self.at)} before step {decided.step}")
             return
         if decided.question is None:
             self.undigested = self.undigested or bool(decided.replies)
@@ -141,7 +141,7 @@ class ComparedRun(ReplayedRun):
         question = stored_question(self.chain, step, self.at, self.state.request.question_text)
         difference = None if question is None else question.difference()
         if question is None:
-            self.changes.append(f"the process now ends before step {number}")
+            self.changes.append(f"the process now {self.chain.instead_of_step(self.at)} before step {number}")
         elif difference is not None:
             self.changes.append(f"step {number} {difference}")
             self._misread = None if question.is_reworded else self.changes[-1]

@@ -16,7 +16,7 @@ from unerring.adapters.sqlite.reader import JournalReader
 from unerring.api._policy import policy_for_models, run_policy, with_escalation, with_min_replies
 from unerring.api.budget import Budget, allowance
 from unerring.api.journals.compared_run import require_same_arguments
-from unerring.api.journals.replayer import ReplayedRun
+from unerring.api.journals.replayer import ReplayedRun, is_made_here
 from unerring.api.journals.trust import note_begun, permission_for
 from unerring.api.models import Model, make_sampler, model_for_chain
 from unerring.api.options import Options
@@ -96,7 +96,7 @@ def fork(  # noqa: PLR0913, PLR0917  (what a new run may have of its own)
     path, out = Path(journal), Path(out)
     if out.exists():
         raise InputError(f"{out} exists already: a fork begins a new file")
-    if parameters and not isinstance(chain, str | None):
+    if parameters and not is_made_here(chain):
         raise InputError("`parameters` are those of a process that is made here: make the given one with them")
     source = _ForkedRun(path, at, chain, options.trust)
     source.parameters = parameters or {}
@@ -135,7 +135,6 @@ class _ForkedRun(ReplayedRun):
         super().__init__(path, given, trust)
         self.step = step
         self.hash = ""
-        self._begun: ActBegun | None = None
         self._acts: list[ActBegun | ActEnded | ActErred] = []
         self._remade_at = 0  # the number of the entry with the parameters that the process is made with
 
@@ -147,7 +146,8 @@ class _ForkedRun(ReplayedRun):
     def steps(self) -> Iterator[Inherited | ActBegun | ActEnded | ActErred]:
         """Yield the steps before the one to fork at, with the digests of the states that the process leads to now.
 
-        Side effects before it that have ended are among them: the fork does not run them again.
+        Side effects before it are among them: the fork does not run those again that have ended, and any other with
+        the same key.
 
         Raises `InputError` where there are too few, and `ChainChanged` where these are not the states of the run.
         """
@@ -169,6 +169,8 @@ class _ForkedRun(ReplayedRun):
                 f"{self.path}: it is not known whether {pending.name} before step {pending.step} happened: say so "
                 "with `unerring review` first, or fork it at an earlier step"
             )
+        if pending is not None:
+            yield pending  # it is run again with the same key
         if self.state.committed < self.step:
             raise InputError(
                 f"{self.path} has {self.state.committed:,} committed steps: fork it at step 0 to "
@@ -187,7 +189,7 @@ class _ForkedRun(ReplayedRun):
                 return  # nothing accepted the change
             if at_step and self.step > 0 and not self.changes and not isinstance(entry, _BETWEEN_STEPS):
                 return
-            if self.step == 0 and not self.changes and not isinstance(entry, Opened | Allowed):
+            if self.step == 0 and not self.changes and not isinstance(entry, self._before_first_step()):
                 return
             yield entry
             self.hash = reader.hash.hex()
@@ -199,12 +201,15 @@ class _ForkedRun(ReplayedRun):
         if self.by_name and self.chain.function is not None:
             require_same_arguments(self.path, opened, self.chain)
 
+    def _before_first_step(self) -> tuple[type, ...]:
+        """The entries that a fork at step 0 takes account of: side effects may stand before the first step."""
+        function = self.made is not None and self.made.function is not None
+        return (Opened, Allowed, *_BETWEEN_STEPS) if function else (Opened, Allowed)
+
     def perform(self, entry: ActBegun | ActEnded | ActErred) -> None:
         """Keep a side effect once it has ended."""
         super().perform(entry)
-        if isinstance(entry, ActBegun):
-            self._begun = entry
-        elif entry.state is not None and self._begun is not None:
+        if not isinstance(entry, ActBegun) and entry.state is not None and self._begun is not None:
             self._acts += [self._begun, replace(entry, state=self.chain.digest(self.at, entry.step))]
 
     def _taken_acts(self) -> Iterator[ActBegun | ActEnded | ActErred]:
@@ -214,7 +219,7 @@ class _ForkedRun(ReplayedRun):
     def remade_with(self, accepted: Accepted, rest: Iterable[Entry]) -> Accepted | None:
         """The change itself, where the process was made with other parameters: later ones may come after the step."""
         number = self.state.entries
-        if not isinstance(self.given, str | None) or number <= self._remade_at:
+        if not is_made_here(self.given) or number <= self._remade_at:
             return None
         if self.chain.parameters() == accepted.parameters:
             return None

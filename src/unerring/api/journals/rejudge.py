@@ -218,7 +218,7 @@ class RejudgedRun(ReplayedRun):
         assert step is not None
         question = self._question(step, self.at)
         if question is None:
-            self.changes.append(f"the process now ends before step {decided.step}")
+            self.changes.append(f"the process now {self.chain.instead_of_step(self.at)} before step {decided.step}")
             self._skipped += 1
             return
         self._steps += 1

@@ -47,6 +47,7 @@ class ReplayedRun:
         self.made: CheckedChain | None = None
         self.at: Json = None
         self.changes: list[str] = []
+        self._begun: ActBegun | None = None  # the latest side effect
 
     @property
     def chain(self) -> CheckedChain:
@@ -63,8 +64,7 @@ class ReplayedRun:
     @property
     def by_name(self) -> bool:
         """Whether the chain is made by its name, with the parameters that the run began with."""
-        named = self.given is None or isinstance(self.given, str) or is_function_process(self.given)
-        return self._accepted is None and named
+        return self._accepted is None and is_made_here(self.given)
 
     def read(self, entries: Iterable[Entry]) -> None:
         """Fold the entries of the whole journal, and advance the chain over its committed steps; see `replayed`."""
@@ -166,10 +166,12 @@ class ReplayedRun:
     def perform(self, entry: ActBegun | ActEnded | ActErred) -> None:
         """Continue after a side effect with the result that the journal has; nothing is run."""
         if isinstance(entry, ActBegun):
-            self._compare_act(entry)
+            self._begun = entry
             return
         if entry.state is None or self.chain.function is None:
             return
+        if self._begun is not None:
+            self._compare_act(self._begun)
         if isinstance(entry, ActEnded):
             state = self.chain.function.acted(self.at, entry.result)
         else:
@@ -197,6 +199,11 @@ class ReplayedRun:
         self.changes = []
         if self.chain.digest(self.at, step) != accepted.state:
             self.changes.append(f"step {step} is now asked from another state than when changes were accepted")
+
+
+def is_made_here(given: GivenChain) -> bool:
+    """Whether a process is made here with the journal's parameters: by its name, or of a function that is given."""
+    return given is None or isinstance(given, str) or is_function_process(given)
 
 
 def chain_for(path: Path, opened: Opened, given: GivenChain, trust: bool, parameters: dict[str, Json]) -> CheckedChain:

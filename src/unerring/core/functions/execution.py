@@ -56,6 +56,7 @@ class Execution:
         self._name = name_of(function)
         positional, keywords = bound(function, arguments)
         self._coroutine = self._begun(positional, keywords)
+        self._thrown: Exception | None = None  # the error that the function was just given
         self.at = start
         with running_process():
             self.waiting = self._resumed(None, start)
@@ -101,12 +102,16 @@ class Execution:
 
     def _resumed(self, given: Point | None, at: Point) -> Waiting:
         """What the function waits for next, after it is given the outcome that led to `given`."""
+        self._thrown = None
         try:
             awaited = self._coroutine.send(None) if given is None else self._given(given)
         except StopIteration as end:
             waiting: Waiting = Returned(end.value)
-        except UnerringError:
-            raise
+        except UnerringError as error:
+            if error is self._thrown or not isinstance(error, StepUndecided | ActFailed):
+                raise
+            again = RuntimeError(f"it raised again what it was given before and had caught: {error}")
+            raise_own(again, self._name, at.step, self._function)
         except OWN_ERRORS as error:
             raise_own(error, self._name, at.step, self._function)
         else:
@@ -119,12 +124,16 @@ class Execution:
         outcome = point.outcome
         assert outcome is not None
         if outcome.kind is GivenKind.UNDECIDED:
-            return self._coroutine.throw(undecided_from(outcome))
+            return self._throw(undecided_from(outcome))
         if outcome.kind is GivenKind.FAILED:
-            return self._coroutine.throw(ActFailed(str(parsed(outcome.value))))
+            return self._throw(ActFailed(str(parsed(outcome.value))))
         if isinstance(self.waiting, Gather):
             return self._coroutine.send([parsed(choice) for choice in _gathered(point)])
         return self._coroutine.send(parsed(outcome.value))
+
+    def _throw(self, error: Exception) -> Any:
+        self._thrown = error
+        return self._coroutine.throw(error)
 
     def _refuse(self, awaited: object, at: Point) -> NoReturn:
         """Raise `TypeError` on the user's line for anything else that is awaited."""

@@ -16,7 +16,7 @@ from unerring.core.functions.awaitables import Act, Gather
 from unerring.core.functions.execution import Execution, Returned, Waiting, bound, described
 from unerring.core.functions.names import name_of
 from unerring.core.functions.points import Given, GivenKind, Point, undecided_outcome
-from unerring.core.user_code import json_of
+from unerring.core.user_code import OWN_ERRORS, json_of, raise_own
 from unerring.core.voting.canonical import Json, NotJson, canonical, parsed
 from unerring.errors import ActFailed, ChainChanged, InputError, StepUndecided
 
@@ -68,7 +68,10 @@ class FunctionChain:
         point, text = self._point(state), canonical(choice)
         waiting = self._waiting(point)
         if (ask := self._ask(state)) is not None:
-            ask.value(parsed(text))  # raises for a choice that the function cannot be given
+            try:
+                ask.value(parsed(text))  # a choice of a person, or of changed code, may not fit
+            except OWN_ERRORS as error:
+                raise_own(error, name_of(self.function), point.step, self.function)
         if isinstance(waiting, Gather) and point.index + 1 < len(waiting.asks):
             return _state(point.next_gathered(text))
         return _state(point.after(Given(GivenKind.CHOICE, text)))
@@ -145,6 +148,10 @@ class FunctionChain:
         """The side effect that the function waits for; None where it waits for something else."""
         waiting = self._waiting(self._point(state))
         return waiting if isinstance(waiting, Act) else None
+
+    def waits_for(self, state: Json) -> str:
+        """What the function waits for, for people."""
+        return described(self._waiting(self._point(state)))
 
     def acted(self, state: Json, result: str) -> Json:
         """The point after a side effect with this result, canonical JSON."""

@@ -44,7 +44,7 @@ class ActTotals:
         if self.pending is None:
             raise MisplacedEntry("a side effect ends that was not begun")
         if isinstance(entry, ActErred) and entry.state is None:
-            if self.pending.once:  # a person said that it did not happen
+            if entry.by_person:
                 self.pending = None
             return None
         if isinstance(entry, ActEnded):

@@ -71,12 +71,12 @@ def fields_of(entry: Entry) -> list[Any]:
 def _function_fields(entry: Entry) -> list[Any] | None:
     """The same for kinds that only function processes have; None for others."""
     match entry:
-        case ActBegun(step, name, key, once, time):
-            return ["act", step, name, key, once, time]
+        case ActBegun(step, name, key, once, time, arguments):
+            return _trimmed(["act", step, name, key, once, time, arguments])
         case ActEnded(step, result, state, time, by_person):
             return _trimmed(["acted", step, result, state, time, by_person or None])
-        case ActErred(step, reason, time, state):
-            return _trimmed(["erred", step, reason, time, state])
+        case ActErred(step, reason, time, state, by_person):
+            return _trimmed(["erred", step, reason, time, state, by_person or None])
         case Conceded(step, reason, state):
             return ["conceded", step, reason, state]
     return None
@@ -215,12 +215,13 @@ def _open_step_entry(kind: object, values: list[Any]) -> Entry | None:
 def _function_entry(kind: object, values: list[Any]) -> Entry | None:
     """Read the entries that only function processes have; None for other kinds."""
     match kind, values:
-        case "act", [int(step), str(name), str(key), bool(once), int() | float() as time]:
-            return ActBegun(step, name, key, once, time)
+        case "act", [int(step), str(name), str(key), bool(once), int() | float() as time, *rest]:
+            return ActBegun(step, name, key, once, time, _digest(*_padded(rest, 1)))
         case "acted", [int(step), str(result), str(state), int() | float() as time, *rest] if rest in ([], [True]):
             return ActEnded(step, result, state, time, bool(rest))
         case "erred", [int(step), str(reason), int() | float() as time, *rest]:
-            return ActErred(step, reason, time, _digest(*_padded(rest, 1)))
+            at, by_person = _padded(rest, 2)
+            return ActErred(step, reason, time, _digest(at), by_person is True)
         case "conceded", [int(step), str(reason), str(state)]:
             return Conceded(step, reason, state)
     return None

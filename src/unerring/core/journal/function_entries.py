@@ -11,6 +11,7 @@ class ActBegun:
     name: the name of its function.
     key: its idempotency key.
     once: whether it is never run twice.
+    arguments: the digest of its arguments; None where they are no JSON data.
     """
 
     step: int
@@ -18,6 +19,7 @@ class ActBegun:
     key: str
     once: bool
     time: float
+    arguments: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,14 @@ class ActErred:
 
     reason: the error, in a line.
     state: the digest of the state where the function continued after the error; None where it is run again.
+    by_person: whether a person said that it did not happen: it may be run again, or not be there any more.
     """
 
     step: int
     reason: str
     time: float
     state: str | None = None
+    by_person: bool = False
 
 
 @dataclass(frozen=True, slots=True)
