@@ -198,18 +198,42 @@ def test_a_known_truth_lets_the_noise_sampler_answer(answer, truth):
     assert decision.value == truth
 
 
+def test_the_noise_sampler_answers_what_a_function_reads():
+    """A function that reads answers names no wrong ones: then a wrong answer is empty, alone and in a process."""
+
+    def read(text):
+        if not text:
+            raise RedFlag("it is empty")
+        return int(text)
+
+    async def process():
+        return await unerring.ask("Well?", read, truth=7)
+
+    noise = {"model": "noise/p=0.5", "k": 5, "seed": 3}
+    alone = unerring.ask("Well?", read, truth=7, **noise)
+    assert alone.value == unerring.run(process, **noise).answer == 7
+    assert alone.flags > 0
+
+
 def test_without_a_model_a_question_is_for_a_process():
     """Within a process it is an `Ask`, with guess and truth as choices; elsewhere a forgotten model is an error."""
     with running_process():
         question = unerring.ask("When?", date, guess=date(2026, 2, 3), truth=date(2026, 2, 4))
-        with pytest.raises(TypeError, match="k, journal and calibration are those of its run"):
-            unerring.ask("When?", date, k=3)
+        for name, value in {"k": 3, "journal": "q.db", "seed": 5, "calibration": "c", "options": Options()}.items():
+            with pytest.raises(TypeError, match=f"^within a function process {name} is that of its run: leave it out"):
+                unerring.ask("When?", date, **{name: value})
     assert isinstance(question, Ask)
     assert (question.guess, question.truth, question.right) == ("2026-02-03", "2026-02-04", "2026-02-04")
     assert question.wrong == ("2026-02-05",)
     assert question.value(question.subtask.parse("2026-02-03")) == date(2026, 2, 3)
     with pytest.raises(TypeError, match=r"^ask\(\) takes model=\.\.\., such as"):
         unerring.ask("When?", date)
+
+
+def test_options_are_made_as_such():
+    """Settings in a dict are refused by the name of the argument, before a call."""
+    with pytest.raises(InputError, match=r"^options must be made as unerring.Options\(...\); got {}"):
+        unerring.ask("Well?", int, model=ScriptedSampler([]), options={})
 
 
 def test_aask_decides_on_the_running_loop():
@@ -317,3 +341,20 @@ def test_a_person_decides_for_an_answer_of_the_form_only(tmp_path, process):
         with pytest.raises(InputError, match=r"cannot be taken.* is not of the form: Answer with exactly one of: yes"):
             kept.decide(answer=wrong, chain=process)
     assert kept.decide(answer="no", chain=process).note is None
+
+
+def test_a_decision_says_that_a_person_made_it(tmp_path):
+    """The votes are shown with it, but no lead of theirs and no probability of an error: they did not decide."""
+    calibration = Calibration("ask", {}, "scripted", "truth", 0.1, steps=100)
+    calibration.voters.append(VoterCount("scripted", steps=100, votes=100, wrong=10))
+    model = ScriptedSampler(["yes", "yes", "no", "yes", "yes"])
+    given = {"model": model, "journal": tmp_path / "q.db", "k": 5, "options": Options(vote_cap=5)}
+    with pytest.raises(StepUndecided):
+        unerring.ask("Well?", ["yes", "no"], **given)
+    unerring.open(tmp_path / "q.db").decide(answer="no")
+    decision = unerring.ask("Well?", ["yes", "no"], **given, calibration=calibration)
+    assert (decision.value, decision.margin, decision.ruled, decision.error_probability) == ("no", 0, True, None)
+    assert decision.to_dict()["ruled"] is True
+    said = "decided by a person, 4 for yes, 1 for no; 0 samples red-flagged"
+    assert said in str(decision)
+    assert repr(decision) == f"<Decision 'no', {said}>"

@@ -15,6 +15,7 @@ from unerring.api.result import Result
 from unerring.api.running import arun, run
 from unerring.core.answers.ask import AnswerCheck, AskedAgain, make_ask
 from unerring.core.answers.form import HOW_STRICT
+from unerring.core.arguments import require_made
 from unerring.core.asking import Ask, is_asked_again, is_in_process
 from unerring.core.chain import Rehearsal
 from unerring.core.journal.decided_step import DecidedStep
@@ -126,7 +127,7 @@ def ask(  # noqa: PLR0913  (one parameter for each part of a question)
     """
     given = locals()
     if model is None:
-        _require_in_process(k, journal, calibration)
+        _require_in_process(given)
         return _ask_of_process(given)
     deciding = _Deciding(prompt, answer, _asked_how(given), model, calibration, journal, options)
     return deciding.decision(run(deciding.chain, model, journal, deciding.margin(k), seed, deciding.options))
@@ -179,15 +180,24 @@ def _ask_of_process(given: Mapping[str, Any]) -> Ask[Any]:
     return make_ask(given["prompt"], given["answer"], **_asked_how(given))
 
 
-def _require_in_process(k: Any, journal: Any, calibration: Any) -> None:
+def _require_in_process(given: Mapping[str, Any]) -> None:
     """Raise `TypeError` where a question is asked without a model, and no process is there to decide it."""
     if not is_in_process():
         raise TypeError(
             "ask() takes model=..., such as model='openai/gpt-4.1-mini': only within a function process is it awaited "
             "without one"
         )
-    if not (k is None and journal is None and calibration is None):
-        raise TypeError("within a function process k, journal and calibration are those of its run; leave them out")
+    for name, default in _OF_THE_RUN.items():
+        if given[name] is not default:
+            raise TypeError(f"within a function process {name} is that of its run: leave it out")
+
+
+# the defaults of what a question in a process has no own of
+_OF_THE_RUN = {
+    name: default
+    for name, default in (ask.__kwdefaults__ or {}).items()
+    if name in DecidedHow.__annotations__ and name not in AskedHow.__annotations__
+}
 
 
 class _Deciding:
@@ -207,13 +217,14 @@ class _Deciding:
         journal: str | Path | None,
         options: Options,
     ) -> None:
+        require_made("options", options, Options)
         ask = make_ask(prompt, answer, **how)
         self.chain = _chain_of(prompt, answer, how, ask)
         self._value = ask.value
         self._journal = journal
         self._wrong_vote = wrong_vote_probability(calibration, required_chain(self.chain), model)
-        self._kept = _KeptStep(options.observer) if isinstance(options, Options) else None
-        self.options = options if self._kept is None else replace(options, observer=self._kept, speculate="off")
+        self._kept = _KeptStep(options.observer)
+        self.options = replace(options, observer=self._kept, speculate="off")
 
     def margin(self, k: int | None) -> int | None:
         """The margin that decides; None for that of a policy that is given."""
@@ -221,7 +232,7 @@ class _Deciding:
 
     def decision(self, result: Result) -> Decision[Any]:
         """The decision of the finished run."""
-        step = None if self._kept is None else self._kept.step
+        step = self._kept.step
         if step is None:  # decided in an earlier session
             assert self._journal is not None
             step = next(steps(self._journal))
@@ -263,8 +274,9 @@ class _RehearsedQuestion(_OwnQuestion):
     """The process of a question whose right answer is known, so that the noise sampler can answer it."""
 
     def rehearse(self, prompt: str) -> Rehearsal:
-        assert self.ask.right is not None
-        return Rehearsal(self.ask.right, self.ask.wrong or ("",))
+        rehearsal = self.ask.rehearsal()
+        assert rehearsal is not None
+        return rehearsal
 
 
 def _chain_of(prompt: str, answer: Any, how: AskedHow, ask: Ask[Any]) -> OneQuestion:

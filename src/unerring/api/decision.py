@@ -28,9 +28,10 @@ class Decision(Generic[T]):
 
     value: the answer that won.
     tally: votes of each answer, as text, most votes first.
-    margin: votes of the winner minus those of the runner-up.
+    margin: the winner's lead: votes, or millinats where votes are weighed; 0 where a person decided.
     votes: votes in all.
     flags: samples that were red-flagged.
+    ruled: whether a person decided, whatever the votes.
     error_probability: the probability that the value is wrong, where a calibration was given; else None. By Bayes'
         rule from the margin and the calibration's share of wrong votes, if votes err independently of each other, this
         question is as hard as the calibrated ones, and each answer was as probable before the votes.
@@ -45,6 +46,7 @@ class Decision(Generic[T]):
     margin: int
     votes: int
     flags: int
+    ruled: bool
     error_probability: float | None
     tokens: Usage
     cost: float | None
@@ -61,6 +63,7 @@ class Decision(Generic[T]):
             "margin": self.margin,
             "votes": self.votes,
             "flags": self.flags,
+            "ruled": self.ruled,
             "error_probability": self.error_probability,
             "tokens": {"input": self.tokens.input_tokens, "output": self.tokens.output_tokens},
             "cost": self.cost,
@@ -91,10 +94,11 @@ class Decision(Generic[T]):
         return rows if self.journal is None else [*rows, ("journal", self.journal)]
 
     def _votes_text(self) -> str:
+        by_person = "decided by a person, " if self.ruled else ""
         if not self.votes:
-            return "decided by a person, without votes"
+            return f"{by_person}without votes"
         tally = ", ".join(f"{votes:,} for {shortened(text, 40)}" for text, votes in self.tally.items())
-        return f"{tally}; {counted(self.flags, 'sample')} red-flagged"
+        return f"{by_person}{tally}; {counted(self.flags, 'sample')} red-flagged"
 
 
 def choice_text(choice: Json) -> str:
@@ -108,14 +112,16 @@ def decision_of(value: T, step: Step, report: Report, wrong_vote: float | None) 
     counts = Counter(cast).most_common()
     texts = {text: choice_text(one.choice) for one in step.samples if (text := canonical(one.choice)) in dict(counts)}
     first, second = (*step.tally, 0, 0)[:2]
-    by_votes = not step.ruled and wrong_vote is not None and first > second
+    won_by_votes = not step.ruled and first > second and counts[0][0] == canonical(step.choice)
+    known = won_by_votes and wrong_vote is not None
     return Decision(
         value=value,
         tally={texts[text]: votes for text, votes in counts},
-        margin=first - second,
+        margin=step.margin,
         votes=step.votes,
         flags=step.flags,
-        error_probability=loss_probability(1.0 - wrong_vote, first - second) if by_votes and wrong_vote else None,
+        ruled=step.ruled,
+        error_probability=loss_probability(1.0 - wrong_vote, first - second) if known and wrong_vote else None,
         tokens=Usage(report.tokens["input"], report.tokens["output"]),
         cost=report.spend["dollars"],
         samples=step.samples,

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar
 
-from unerring.core.chain import Subtask
+from unerring.core.chain import Rehearsal, Subtask
 from unerring.core.voting.canonical import Json
 
 T = TypeVar("T")
@@ -94,6 +94,10 @@ class Ask(Awaited, Generic[T]):
     def prompt(self) -> str:
         """The whole prompt."""
         return self.subtask.prompt
+
+    def rehearsal(self) -> Rehearsal | None:
+        """Answers for the noise sampler, an empty one where no wrong one is known; None without a right one."""
+        return None if self.right is None else Rehearsal(self.right, self.wrong or ("",))
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Hand the question to the process that runs the function, and return what was decided."""

@@ -215,10 +215,11 @@ class FunctionChain:
 
     def _rehearse(self, ask: Ask[Any]) -> None:
         """Keep the answers to a question for the noise sampler, which is asked after the point, and in any order."""
-        if ask.right is None or not ask.wrong:
+        rehearsal = ask.rehearsal()
+        if rehearsal is None:
             return
         for wording in (ask.subtask.prompt, *ask.subtask.paraphrases):
-            self._rehearsed[hash(wording)] = Rehearsal(ask.right, ask.wrong)
+            self._rehearsed[hash(wording)] = rehearsal
             self._rehearsed.move_to_end(hash(wording))
         while len(self._rehearsed) > MAX_REHEARSED:
             self._rehearsed.popitem(last=False)
