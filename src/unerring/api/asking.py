@@ -129,6 +129,7 @@ def ask(  # noqa: PLR0913  (one parameter for each part of a question)
     if model is None:
         _require_in_process(given)
         return _ask_of_process(given)
+    _require_outside()
     deciding = _Deciding(prompt, answer, _asked_how(given), model, calibration, journal, options)
     return deciding.decision(run(deciding.chain, model, journal, deciding.margin(k), seed, deciding.options))
 
@@ -162,7 +163,9 @@ async def aask(  # noqa: PLR0913  (one parameter for each part of a question)
     options: Options = Options(),
 ) -> Decision[Any]:
     """Ask a question like `ask` with a model, on the running event loop."""
-    deciding = _Deciding(prompt, answer, _asked_how(locals()), model, calibration, journal, options)
+    how = _asked_how(locals())
+    _require_outside()
+    deciding = _Deciding(prompt, answer, how, model, calibration, journal, options)
     result = await arun(deciding.chain, model, journal, deciding.margin(k), seed, deciding.options)
     return deciding.decision(result)
 
@@ -198,6 +201,14 @@ _OF_THE_RUN = {
     for name, default in (ask.__kwdefaults__ or {}).items()
     if name in DecidedHow.__annotations__ and name not in AskedHow.__annotations__
 }
+
+
+def _require_outside() -> None:
+    """Raise `TypeError` where a function process asks a question with a model of its own."""
+    if is_in_process():
+        raise TypeError(
+            "leave out model: within a function process the run's model answers: `await ask(prompt, answer)`"
+        )
 
 
 class _Deciding:

@@ -17,6 +17,7 @@ from unerring.api.models import Model, require_chain_and_model
 from unerring.api.options import Options
 from unerring.api.result import Result
 from unerring.core.arguments import require_made, require_path
+from unerring.core.asking import refuse_in_process
 from unerring.core.chain import Chain, S
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.functions.function_chain import GivenProcess, is_function_process
@@ -56,6 +57,7 @@ def run(  # noqa: PLR0913  (one parameter for each thing that a run is made of)
     at once.
     """
     refuse_in_import()
+    refuse_in_process()
     process = _process(chain, model, args)
     policy, plan = run_policy(process, model, k, options)
     new = NewRun(process, model, journal, policy, plan, seed)
@@ -75,6 +77,7 @@ async def arun(  # noqa: PLR0913
 ) -> Result[S]:
     """Run a chain like `run`, on the running event loop. Cancelling it leaves a journal that can be resumed."""
     refuse_in_import()
+    refuse_in_process()
     process = _process(chain, model, args)
     policy, plan = run_policy(process, model, k, options)
     new = NewRun(process, model, journal, policy, plan, seed)
@@ -95,6 +98,7 @@ def resume(
     `ChainChanged` where the process's code has changed.
     """
     refuse_in_import()
+    refuse_in_process()
     require_path("journal", journal)
     with _stops_name_journal(journal), _with_progress(options) as shown:
         return run_stoppable(lambda stop: resume_run(Path(journal), chain, model, shown, stop), options.grace)
@@ -105,6 +109,7 @@ async def aresume(
 ) -> Result:
     """Continue a run as `resume` does, on the running event loop."""
     refuse_in_import()
+    refuse_in_process()
     require_path("journal", journal)
     with _stops_name_journal(journal), _with_progress(options, default=False) as shown:
         return await resume_run(Path(journal), chain, model, shown, StopRequest())

@@ -62,6 +62,15 @@ def require_in_process(what: str) -> None:
         )
 
 
+def refuse_in_process() -> None:
+    """Raise `RuntimeError` where the function of a process begins another run: it would be repeated at each resume."""
+    if is_in_process():
+        raise RuntimeError(
+            "the function of a process begins no other run: await ask(...) without a model, or await unerring.arun in "
+            "an async function that `act` runs"
+        )
+
+
 class Awaited:
     """What a process awaits. It has no truth value: in `if ask(...)` an await is missing."""
 

@@ -9,6 +9,7 @@ import pytest
 import unerring
 from tables import each
 from unerring import InputError, Subtask, act, gather, json_answer
+from unerring.adapters.scrubbing import without_secrets
 from unerring.core.asking import Ask
 from unerring.core.functions.function_chain import function_chain, named_arguments
 
@@ -109,13 +110,16 @@ def test_a_result_that_is_no_json_data_is_named():
         (lambda: act("send"), "act takes a function and its arguments"),
         (lambda: act(print, key=""), "a text of 1 to 200 characters"),
         (lambda: act(print, once=True, retries=1), "takes no retries"),
-        (lambda: act(print, retries=-1), "retries"),
+        (lambda: act(print, retries=-1), "retries of act is a whole number from 0"),
+        (lambda: act(print, once=2), "once of act is True or False, not 2"),
     ],
 )
 def test_wrong_arguments_are_errors_at_once(awaited, said):
-    """They are raised where they are written."""
-    with pytest.raises((TypeError, ValueError, InputError), match=said):
+    """They are raised where they are written, as errors of the function, and no message looks like a secret."""
+    with pytest.raises((TypeError, ValueError), match=said) as caught:
         awaited()
+    assert not isinstance(caught.value, InputError)
+    assert without_secrets(str(caught.value)) == str(caught.value)
 
 
 def test_an_ask_is_awaited_by_its_process_only():
@@ -281,3 +285,35 @@ def test_a_function_that_takes_another_course_is_noticed(tmp_path, change, said)
         go(False)
     with pytest.raises(unerring.ChainChanged, match=said):
         go(True)
+
+
+async def asks_a_model():
+    return unerring.ask("one", int, model=lambda prompt: "1")
+
+
+async def awaits_a_model():
+    return await unerring.aask("one", int, model=lambda prompt: "1")
+
+
+async def begins_a_run():
+    return unerring.run(asks_a_model, lambda prompt: "1", k=1)
+
+
+async def awaits_a_run():
+    return await unerring.arun(asks_a_model, lambda prompt: "1", k=1)
+
+
+@each(
+    "process, said",
+    [
+        (asks_a_model, "leave out model"),
+        (awaits_a_model, "leave out model"),
+        (begins_a_run, "the function of a process begins no other run"),
+        (awaits_a_run, "the function of a process begins no other run"),
+    ],
+)
+def test_a_process_begins_no_run(process, said):
+    """The error says what to await instead, and names the function."""
+    with pytest.raises((TypeError, RuntimeError), match=said) as caught:
+        run(process)
+    assert f"in {process.__name__}() of step 0" in caught.value.__notes__

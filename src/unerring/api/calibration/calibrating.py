@@ -23,6 +23,7 @@ from unerring.api.models import (
 from unerring.api.options import CallOptions
 from unerring.api.planning import wordings_asked
 from unerring.core.arguments import require_callable, require_made, require_path
+from unerring.core.asking import refuse_in_process
 from unerring.core.chain import Chain
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.numbers import MAX_SEED, require_whole
@@ -94,6 +95,7 @@ def calibrate(
     With `out` the samples drawn are kept, and the same call continues.
     """
     refuse_in_import()
+    refuse_in_process()
     require_made("options", options, PilotOptions)
     return run_stoppable(lambda stop: _calibrate(chain, model, samples, out, seed, options, stop), options.grace)
 
@@ -108,6 +110,7 @@ async def acalibrate(
 ) -> Calibration:
     """Calibrate like `calibrate`, on the running event loop."""
     refuse_in_import()
+    refuse_in_process()
     return await _calibrate(chain, model, samples, out, seed, options, StopRequest())
 
 

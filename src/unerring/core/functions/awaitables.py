@@ -4,10 +4,9 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from unerring.core.arguments import require_flag
 from unerring.core.asking import Ask, Awaited, require_in_process
 from unerring.core.functions.names import name_of
-from unerring.core.numbers import MAX_COUNT, require_whole
+from unerring.core.numbers import MAX_COUNT
 from unerring.core.short_text import short
 from unerring.core.voting.canonical import Json
 
@@ -107,9 +106,11 @@ def act(
     if not callable(function):
         raise TypeError(f"act takes a function and its arguments: act(send, text), not {short(function)}")
     if key is not None and (not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_CHARS):
-        raise TypeError(f"act(key=...) is a text of 1 to {MAX_KEY_CHARS} characters, not {short(key)}")
-    require_flag("once", once)
-    require_whole("retries", retries, 0, MAX_COUNT)
+        raise TypeError(f"the key of act is a text of 1 to {MAX_KEY_CHARS} characters, not {short(key)}")
+    if type(once) is not bool:
+        raise TypeError(f"once of act is True or False, not {short(once)}")
+    if type(retries) is not int or not 0 <= retries <= MAX_COUNT:
+        raise ValueError(f"retries of act is a whole number from 0 to {MAX_COUNT:,}, not {short(retries)}")
     if once and retries:
         raise ValueError("act(once=True) is never run twice, so it takes no retries")
     return Act(function, arguments, keywords, key, once, retries)
