@@ -251,6 +251,7 @@ def test_aask_decides_on_the_running_loop():
     ("arguments", "said"),
     [
         (("",), "the prompt is a text with the whole question, not ''"),
+        (("Is it \ud800?",), r"the prompt is no text: it has half a character (a lone surrogate) at 'Is it \ud800'"),
         (("Well?", complex), "an answer cannot be <class 'complex'>"),
         (("Well?", int, {"check": 5}), "check is a function of the answer's value, not 5"),
         (("Well?", int, {"schema": {}}), "schema is True or False, not {}"),

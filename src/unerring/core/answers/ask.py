@@ -41,6 +41,8 @@ def make_ask(  # noqa: PLR0913  (one parameter for each part of a question)
     """
     if not isinstance(prompt, str) or not prompt or prompt.isspace():
         raise TypeError(f"the prompt is a text with the whole question, not {short(prompt)}")
+    if not prompt.isascii():
+        _require_text(prompt)
     if check is not None and not callable(check):
         raise TypeError(f"check is a function of the answer's value, not {short(check)}")
     if type(show_form) is not bool or type(schema) is not bool:
@@ -128,6 +130,15 @@ def _form(answer: Any, parse: str) -> AnswerForm[Any]:
 
 _KEPT = (type, FunctionType)
 _kept_form = lru_cache(MAX_KEPT_FORMS)(answer_form)
+
+
+def _require_text(prompt: str) -> None:
+    """Raise `TypeError` for a prompt that no endpoint can be sent."""
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        place = prompt[max(0, error.start - 20) : error.start + 1]
+        raise TypeError(f"the prompt is no text: it has half a character (a lone surrogate) at {place!a}") from None
 
 
 def _value(form: AnswerForm[Any], choice: Json) -> Any:
