@@ -20,13 +20,15 @@ class Running:
 
     active: whether it still runs.
     is_again: whether it runs to where it was before, so that what it asks is known to be in order.
+    forgotten: the names of side effects that were made and dropped without being awaited.
     """
 
-    __slots__ = ("active", "is_again")
+    __slots__ = ("active", "forgotten", "is_again")
 
     def __init__(self) -> None:
         self.active = True
         self.is_again = False
+        self.forgotten: list[str] = []
 
 
 @contextmanager
@@ -53,6 +55,19 @@ def is_asked_again() -> bool:
     return running is not None and running.active and running.is_again
 
 
+def note_forgotten(name: str) -> None:
+    """Note a side effect that was made in the function of a process, and dropped without being awaited."""
+    running = _RUNNING.get()
+    if running is not None and running.active:
+        running.forgotten.append(name)
+
+
+def forgotten_acts() -> list[str]:
+    """The side effects that the function of a process dropped without awaiting them, since it began to run."""
+    running = _RUNNING.get()
+    return [] if running is None else running.forgotten
+
+
 def require_in_process(what: str) -> None:
     """Raise `RuntimeError` where something that only the function of a process awaits is awaited elsewhere."""
     if not is_in_process():
@@ -72,12 +87,19 @@ def refuse_in_process() -> None:
 
 
 class Awaited:
-    """What a process awaits. It has no truth value: in `if ask(...)` an await is missing."""
+    """What a process awaits. Before that it has neither a truth value nor a text: there an await is missing."""
 
     __slots__ = ()
 
     def __bool__(self) -> NoReturn:
-        raise TypeError(f"{type(self).__name__.lower()}(...) has a value once it is awaited: write `await` before it")
+        raise _not_awaited(self)
+
+    def __format__(self, form: str) -> NoReturn:
+        raise _not_awaited(self)
+
+
+def _not_awaited(awaited: Awaited) -> TypeError:
+    return TypeError(f"{type(awaited).__name__.lower()}(...) has a value once it is awaited: write `await` before it")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -317,3 +317,44 @@ def test_a_process_begins_no_run(process, said):
     with pytest.raises((TypeError, RuntimeError), match=said) as caught:
         run(process)
     assert f"in {process.__name__}() of step 0" in caught.value.__notes__
+
+
+def send(text):
+    raise AssertionError("it must not be run")
+
+
+@each("ending", ["asks", "ends"])
+def test_a_side_effect_that_is_not_awaited_is_an_error(ending):
+    """`act(...)` without an await runs nothing: the function is stopped at its next await, or at its end."""
+
+    async def process():
+        await question("one")
+        act(send, "text")
+        if ending == "asks":
+            await question("two")
+
+    with pytest.raises(TypeError, match=r"act\(send, \.\.\.\) was not run: write `await` before it") as caught:
+        run(process)
+    assert any("process() of step 1" in note for note in caught.value.__notes__)
+
+
+def test_a_question_that_is_not_awaited_has_no_text():
+    """In a text an `ask(...)` without an await is an error."""
+
+    async def process():
+        first = question("one")
+        return await question(f"{first} and more")
+
+    with pytest.raises(TypeError, match="has a value once it is awaited"):
+        run(process)
+
+
+def test_side_effects_that_are_held_and_awaited_later_are_run():
+    """They may be made before they are awaited."""
+
+    async def process():
+        acts = [act(lambda number: number, number) for number in range(3)]
+        await question("one")
+        return [await one for one in acts]
+
+    assert run(process).answer == [0, 1, 2]

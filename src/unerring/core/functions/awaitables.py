@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from unerring.core.asking import Ask, Awaited, require_in_process
+from unerring.core.asking import Ask, Awaited, note_forgotten, require_in_process
 from unerring.core.functions.names import name_of
 from unerring.core.numbers import MAX_COUNT
 from unerring.core.short_text import short
@@ -62,6 +62,7 @@ class Act(Awaited, Generic[T]):
     key: str | None = None
     once: bool = False
     retries: int = 0
+    _awaited: bool = field(default=False, init=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -71,8 +72,14 @@ class Act(Awaited, Generic[T]):
     def __await__(self) -> Generator[Any, Json, T]:
         """Hand the side effect to the process that runs the function, and return its result."""
         require_in_process("act(...)")
+        object.__setattr__(self, "_awaited", True)
         result: Any = yield self
         return result  # type: ignore[no-any-return]
+
+    def __del__(self) -> None:
+        """Note that nothing was run, where an await is missing before `act(...)`."""
+        if not self._awaited:
+            note_forgotten(self.name)
 
 
 def act(

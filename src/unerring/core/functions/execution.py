@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn, TypeAlias
 
-from unerring.core.asking import Ask, running_process
+from unerring.core.asking import Ask, forgotten_acts, running_process
 from unerring.core.functions.awaitables import Act, Gather
 from unerring.core.functions.names import name_of
 from unerring.core.functions.points import Given, GivenKind, Point
@@ -116,6 +116,9 @@ class Execution:
             raise_own(error, self._name, at.step, self._function)
         else:
             waiting = awaited if isinstance(awaited, Ask | Gather | Act) else self._refuse(awaited, at)
+        if forgotten := forgotten_acts():
+            missing = TypeError(f"act({forgotten[0]}, ...) was not run: write `await` before it")
+            raise_own(missing, self._name, at.step, self._function)
         self._require_same(waiting, at)
         return waiting
 
@@ -154,9 +157,11 @@ class Execution:
         outcome = following.outcome
         assert outcome is not None
         if not isinstance(self.waiting, _GIVEN_TO[outcome.kind]):
+            of_act, step = outcome.kind in {GivenKind.RESULT, GivenKind.FAILED}, self.at.step
+            forked = f", or fork it at step {step - of_act}" if step >= of_act else ""
             raise ChainChanged(
-                f"{self._name}() now reaches {described(self.waiting)} at step {self.at.step}, where it had "
-                f"{_GIVEN_WORDS[outcome.kind]}: continue with the code that began the run, or fork it before that step"
+                f"{self._name}() now reaches {described(self.waiting)} at step {step}, where it had "
+                f"{_GIVEN_WORDS[outcome.kind]}: continue with the code that began the run{forked}"
             )
 
     def _require_same(self, waiting: Waiting, at: Point) -> None:
