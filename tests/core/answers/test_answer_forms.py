@@ -335,6 +335,24 @@ def test_what_cannot_be_the_form_of_an_answer_is_refused_with_the_reason(answer,
     assert len(str(error.value)) <= 240
 
 
+def test_an_error_of_a_class_itself_is_passed_on():
+    """A default_factory that raises is not taken for a type that no answer can have, whatever it says."""
+
+    def broken():
+        raise TypeError("an answer is missing")
+
+    @dataclass
+    class Inner:
+        text: str = field(default_factory=broken)
+
+    @dataclass
+    class Outer:
+        inner: Inner
+
+    with pytest.raises(TypeError, match=r"^an answer is missing$"):
+        answer_form(Outer)
+
+
 def test_a_value_of_another_form_is_refused():
     """A guess or a truth that no answer could be is a `TypeError`."""
     for answer, value in (

@@ -2,6 +2,7 @@
 
 import json
 from datetime import date
+from functools import partial
 from typing import Literal
 
 import pytest
@@ -28,6 +29,19 @@ CANCEL = {
     },
 }
 TOOLS = [find_flight, CANCEL]
+
+
+class Finder:
+    def __call__(self, to: str) -> str: ...
+
+
+def seek(to: str, size: complex) -> str: ...
+
+
+def seek_unknown(to: "Town") -> str: ...  # noqa: F821
+
+
+ANTHROPIC = {"name": "find", "description": "Find.", "input_schema": {"type": "object"}}
 
 
 def parsed(*calls):
@@ -104,6 +118,13 @@ def test_other_answers_are_red_flags(text, reason):
         ([CANCEL, CANCEL], ValueError, "two tools are called 'cancel'"),
         ([{"name": 5}], TypeError, "a tool is a function, or a dict such as"),
         ([{"name": "f", "parameters": []}], TypeError, "the parameters of the tool f are a JSON schema, not []"),
+        ([ANTHROPIC], TypeError, '\'input_schema\' is no key of the tool find; write {"type": "function", '),
+        ([CANCEL | {"cache": True}], TypeError, "'cache' is no key of the tool cancel; write {"),
+        ([Finder()], TypeError, "a tool is a function with annotated parameters, written with def; got <"),
+        ([partial(seek, 5)], TypeError, "a tool is a function with annotated parameters, written with def; got funct"),
+        ([int], TypeError, "a tool is a function with annotated parameters, written with def; got <class 'int'>"),
+        ([seek], TypeError, "the parameter size of the tool seek cannot be <class 'complex'>"),
+        ([seek_unknown], TypeError, "the types of the tool seek_unknown are not known: name 'Town' is not defined"),
         ([lambda x: x], TypeError, "the parameter x of the tool <lambda> has no type"),
     ],
 )
@@ -112,6 +133,7 @@ def test_what_is_no_tool_is_refused(tools, kind, said):
     with pytest.raises(kind) as error:
         ToolCallsShape(tools)
     assert str(error.value).startswith(said)
+    assert len(str(error.value)) < 200
 
 
 def test_a_question_has_an_answer_or_tools():

@@ -97,8 +97,12 @@ def shape_of(annotation: Any, within: tuple[Any, ...] = ()) -> Shape:
     raise _unusable(annotation)
 
 
-def _unusable(annotation: Any) -> TypeError:
-    return TypeError(f"an answer cannot be {short(annotation)}; it is {FORMS}")
+class UnusableType(TypeError):
+    """A type whose values are no JSON data."""
+
+
+def _unusable(annotation: Any) -> UnusableType:
+    return UnusableType(f"an answer cannot be {short(annotation)}; it is {FORMS}")
 
 
 def _generic_shape(annotation: Any, origin: Any, arguments: tuple[Any, ...], within: tuple[Any, ...]) -> Shape:
@@ -173,8 +177,6 @@ def _field_shapes(kind: Any, within: tuple[Any, ...]) -> dict[str, Shape]:
     for name in names:
         try:
             shapes[name] = shape_of(hints.get(name, Any), (*within, kind))
-        except TypeError as error:
-            if str(error).startswith("an answer"):
-                raise TypeError(f"{kind.__name__}.{name} cannot be {short(hints.get(name))} in an answer") from None
-            raise
+        except UnusableType:
+            raise TypeError(f"{kind.__name__}.{name} cannot be {short(hints.get(name))} in an answer") from None
     return shapes

@@ -1,5 +1,6 @@
 """Make an `Ask`: a question from its prompt and the form of its answer."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from types import FunctionType
@@ -15,6 +16,7 @@ from unerring.core.voting.canonical import Json, canonical
 from unerring.core.voting.redflag import FlagKind, RedFlag, require_usable
 
 MAX_KEPT_FORMS = 256
+MAX_KEPT_CHOICES = 100  # in a list whose form is kept
 
 AnswerCheck: TypeAlias = Callable[[Any], "bool | str | RedFlag | None"]
 
@@ -124,12 +126,42 @@ def _end_of_prompt(form: AnswerForm[Any], show_form: bool) -> str:
 
 
 def _form(answer: Any, parse: str) -> AnswerForm[Any]:
-    """The form of answers; that of a class or a function is kept, since a process asks for it at many steps."""
-    return _kept_form(answer, parse) if isinstance(answer, _KEPT) else answer_form(answer, parse)
+    """The form of answers; it is kept where that is safe and cheap, since a process asks for it at many steps."""
+    if isinstance(answer, _KEPT):
+        return _kept_form(answer, parse)
+    if isinstance(answer, list | tuple) and len(answer) <= MAX_KEPT_CHOICES:
+        kinds = tuple(map(type, answer))
+        if _KEPT_CHOICES.issuperset(kinds):
+            return _kept_choices_form(tuple(answer), kinds, parse)
+    if isinstance(answer, dict) and (text := _text_of_schema(answer)) is not None:
+        return _kept_schema_form(text, parse)
+    return answer_form(answer, parse)
 
 
 _KEPT = (type, FunctionType)
+_KEPT_CHOICES = {str, int, bool}  # no float: 0.0 and -0.0 are equal, and two choices
 _kept_form = lru_cache(MAX_KEPT_FORMS)(answer_form)
+
+
+@lru_cache(MAX_KEPT_FORMS)
+def _kept_choices_form(choices: tuple[Any, ...], _kinds: tuple[type, ...], parse: str) -> AnswerForm[Any]:
+    """The form of listed choices, by their types too: 1 and True are equal, and two choices."""
+    return answer_form(choices, parse)
+
+
+@lru_cache(MAX_KEPT_FORMS)
+def _kept_schema_form(text: str, parse: str) -> AnswerForm[Any]:
+    """The form of a JSON schema, of a copy: a schema may be changed after the question."""
+    return answer_form(json.loads(text), parse)
+
+
+def _text_of_schema(schema: dict[Any, Any]) -> str | None:
+    """A schema as JSON text, its keys in their order; None for a dict that JSON would change."""
+    try:
+        text = json.dumps(schema)
+        return text if json.loads(text) == schema else None
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def _require_text(prompt: str) -> None:

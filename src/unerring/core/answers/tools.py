@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast, get_type_hints
 
-from unerring.core.answers.annotations import shape_of
+from unerring.core.answers.annotations import UnusableType, shape_of
 from unerring.core.answers.json_schema import SchemaShape
 from unerring.core.answers.records import RecordField, RecordShape, defaulted
 from unerring.core.answers.shape import Schema, Shape, fault, inner, json_word, unfit
@@ -12,6 +12,9 @@ from unerring.core.short_text import short
 from unerring.core.voting.canonical import Json, canonical
 
 MAX_NAMED_TOOLS = 12  # in the message of a red flag
+TOOL_KEYS = {"type", "function"}
+FUNCTION_KEYS = {"name", "description", "parameters", "strict"}
+_WRITTEN = '{"type": "function", "function": {"name": ..., "parameters": ...}}'
 
 
 class ToolCallsShape(Shape):
@@ -80,14 +83,22 @@ class ToolCallsShape(Shape):
 def _function_tool(function: Callable[..., Any]) -> tuple[str, Shape, Schema]:
     """The name, the shape of the arguments, and the description of a function."""
     name = getattr(function, "__name__", type(function).__name__)
-    hints = get_type_hints(function, include_extras=True)
+    try:
+        hints = get_type_hints(function, include_extras=True)
+        taken = inspect.signature(function).parameters.values()
+    except NameError as error:
+        raise TypeError(f"the types of the tool {name} are not known: {error}; define them in the module") from None
+    except (TypeError, ValueError):  # a callable object, a partial, a class in C
+        raise TypeError(
+            f"a tool is a function with annotated parameters, written with def; got {short(function)}"
+        ) from None
     fields = []
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in taken:
         if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY}:
             raise TypeError(f"the tool {name} takes {parameter}: its arguments are given by name")
         if parameter.name not in hints:
             raise TypeError(f"the parameter {parameter.name} of the tool {name} has no type")
-        shape = shape_of(hints[parameter.name])
+        shape = _shape_of_parameter(name, parameter.name, hints[parameter.name])
         if parameter.default is parameter.empty:
             fields.append(RecordField(parameter.name, shape))
         else:
@@ -104,6 +115,15 @@ def _function_tool(function: Callable[..., Any]) -> tuple[str, Shape, Schema]:
     return name, shape, {"type": "function", "function": {"name": name, **about, "parameters": parameters}}
 
 
+def _shape_of_parameter(tool: str, name: str, annotation: Any) -> Shape:
+    try:
+        return shape_of(annotation)
+    except UnusableType:
+        raise TypeError(f"the parameter {name} of the tool {tool} cannot be {short(annotation)}") from None
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"the parameter {name} of the tool {tool}: {error}") from None
+
+
 def _held(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise TypeError
@@ -115,11 +135,11 @@ def _dict_tool(tool: Any) -> tuple[str, Shape, Schema]:
     function = tool.get("function", tool) if isinstance(tool, Mapping) else None
     name = function.get("name") if isinstance(function, Mapping) else None
     if not isinstance(name, str) or not name:
-        raise TypeError(
-            "a tool is a function, or a dict such as "
-            f'{{"type": "function", "function": {{"name": ..., "parameters": ...}}}}; got {short(tool)}'
-        )
+        raise TypeError(f"a tool is a function, or a dict such as {_WRITTEN}; got {short(tool)}")
     assert isinstance(function, Mapping)
+    others = [*(tool.keys() - TOOL_KEYS if function is not tool else ()), *(function.keys() - FUNCTION_KEYS)]
+    if others:
+        raise TypeError(f"{min(map(short, others))} is no key of the tool {name:.60}; write {_WRITTEN}")
     schema = function.get("parameters", {"type": "object", "properties": {}, "additionalProperties": False})
     if not isinstance(schema, Mapping):
         raise TypeError(f"the parameters of the tool {name:.60} are a JSON schema, not {short(schema)}")
