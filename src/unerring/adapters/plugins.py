@@ -133,7 +133,7 @@ def _in_module(object_name: str, parameters: str, spec: str) -> Sampler:
         return _named(FunctionSampler(target), spec, object_name)
     raise InputError(
         f"{object_name} is no model: one is a class or an object with sample, or a function (prompt) or "
-        "(prompt, settings)"
+        "(prompt, settings), whose parameters have these names"
     )
 
 

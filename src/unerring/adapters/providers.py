@@ -80,7 +80,10 @@ def _noise(spec: str, context: SamplerContext) -> Sampler:
 
     rehearse = None if context.chain is None else context.chain.rehearse
     if rehearse is None:
-        raise InputError("the noise sampler needs a process with a method rehearse(prompt)")
+        raise InputError(
+            "the noise sampler needs the right answers: of a process with a method rehearse(prompt), or in Python of "
+            "unerring.ask(..., truth=...)"
+        )
     return NoisySampler(rehearse, **parse_noise_spec(spec))
 
 

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from unerring.adapters.sqlite.reader import opening_entry
 from unerring.adapters.user_code.modules import refuse_in_import
 from unerring.api._policy import run_policy
 from unerring.api._resuming import resume_run
@@ -22,6 +23,7 @@ from unerring.core.chain import Chain, S
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.functions.function_chain import GivenProcess, is_function_process
 from unerring.errors import ActUnknown, Stopped
+from unerring.processes import SHIPPED
 from unerring.runtime.config import Guards, StopRequest
 from unerring.runtime.signals import run_stoppable
 
@@ -141,8 +143,15 @@ def _stops_name_journal(journal: str | Path | None) -> Iterator[None]:
         yield
     except Stopped as stop:
         stop.journal = None if journal is None else str(journal)
+        stop.unread = stop.unread and not _is_of_shipped_process(stop.journal)
         stop.advice = "; ".join(_advice(stop))
         raise
+
+
+def _is_of_shipped_process(journal: str | None) -> bool:
+    """Whether a journal's process ships with unerring, so that its user has no parser or check to change."""
+    opened = None if journal is None else opening_entry(Path(journal))
+    return opened is not None and opened.process in SHIPPED
 
 
 def _advice(stop: Stopped) -> Iterator[str]:

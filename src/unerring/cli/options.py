@@ -68,6 +68,7 @@ def model_option(default: str | None = "embedded") -> Decorator:
     """`--model`; `default` says what answers without it, None that nothing does."""
     text = f"The model that answers{'' if default is None else f', by default {default}'}. "
     text += " ".join(f"{one.forms}: {one.about}." for one in PROVIDERS.values())
+    text += "" if default else " (noise needs the right answer, which only truth= of unerring.ask in Python gives.)"
     text += " package.module:Class: a sampler of your own. Give --model several times to have models take turns."
     return option("--model", "models", multiple=True, metavar="SPEC", shell_complete=complete_models, help=text)
 

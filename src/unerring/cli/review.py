@@ -26,6 +26,7 @@ from unerring.core.short_text import shortened
 from unerring.core.voting.canonical import parsed
 from unerring.core.voting.redflag import FLAGS_OF_TEXT
 from unerring.errors import BEYOND_LENGTH, InputError
+from unerring.processes import SHIPPED
 
 MAX_SAMPLES = 40  # shown without --full
 VERBOSE_FIELDS = {"samples", "messages", "messages_now", "prompts_now"}  # left out of --json without -v
@@ -239,7 +240,11 @@ def _listing(found: Review, parked: Parked, file: Path, full: bool) -> Iterator[
         yield row("decided", f"by a person: {shortened(parked.ruled, MAX_DETAIL_CHARS)}")
         yield row("continue with", command_on("resume", file))
     else:
-        if parked.samples and all(sample.flag in _OF_TEXT for sample in parked.samples):
+        if (
+            found.process not in SHIPPED
+            and parked.samples
+            and all(sample.flag in _OF_TEXT for sample in parked.samples)
+        ):
             yield row(
                 "fix with",
                 f"a change of your parser or check, then {command_on('rejudge', file)} reads the samples again",

@@ -100,6 +100,29 @@ def test_an_undecided_question_stops_and_can_be_reviewed(asking, cli):
     assert "decided by a person, without votes" in ruled.err
 
 
+def test_advice_names_what_a_question_has(asking, cli):
+    """A changed question goes to another journal; the form of answers is no parser of the user's."""
+    asked = ("--type", "int", "--flag-cap", "2", "--flagged", "1", "--journal", "q.db")
+    stopped = asking("Unsure?", *asked)
+    assert stopped.code == 3
+    shown = cli("review", "q.db")
+    changed = asking("How many?", *asked)
+    assert changed.code == 2
+    assert changed.line.endswith("; ask the changed question with another --journal")
+    for said in (stopped.err, shown.out, changed.err):
+        assert "your parser" not in said
+        assert "--accept-changes" not in said
+    silent = asking("Unsure?", "--type", "int", "--journal", "silent.db")
+    assert "all 16 samples" in silent.line
+    assert "parser" not in silent.line
+
+
+def test_the_noise_sampler_is_refused_with_the_way_to_use_it(cli):
+    """No command gives the right answer of a question; the message and the help say what does."""
+    assert "or in Python of unerring.ask(..., truth=...)" in cli("ask", "Well?", "--model", "noise/p=0.9").line
+    assert "only truth= of unerring.ask in Python gives" in " ".join(cli("ask", "--help").out.split())
+
+
 def test_a_budget_stops_a_question(asking):
     """Exit code 3 with the command that allows more."""
     stopped = asking("How many?", "--type", "int", "--budget-calls", "1", "--journal", "q.db", "--json")

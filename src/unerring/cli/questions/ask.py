@@ -29,8 +29,9 @@ from unerring.core.answers.form import HOW_STRICT
 from unerring.core.reporting.summary import printable, row
 from unerring.core.request import Request
 from unerring.core.voting.canonical import Json
-from unerring.errors import InputError
+from unerring.errors import ChainChanged, InputError
 from unerring.processes.question import ANSWER_TYPES, OneQuestion, answer_type
+from unerring.runtime.question import HOW_TO_CONTINUE
 
 
 @click.command(cls=Command)
@@ -111,7 +112,11 @@ def ask(  # noqa: PLR0913, PLR0917  (one parameter for each option)
         )
 
     progress = Progress(quiet=as_json)
-    decision = watched(start, path, progress)
+    try:
+        decision = watched(start, path, progress)
+    except ChainChanged as error:
+        changed = str(error).removesuffix(f"; {HOW_TO_CONTINUE}")
+        raise InputError(f"{changed}; ask the changed question with another --journal") from error
     data = decision.to_dict()
     if as_json:
         click.echo(json_line(finished(path, data)))

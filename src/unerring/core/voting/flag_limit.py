@@ -40,7 +40,7 @@ _ALLOW_LONGER = "allow longer answers in a new run: `max_output_tokens` {more} (
 FLAG_ADVICE = {
     FlagKind.TOO_LONG: _ALLOW_LONGER,
     FlagKind.TRUNCATED: _ALLOW_LONGER,
-    FlagKind.MALFORMED: "have the question say in which form to answer, or the parser take this one",
+    FlagKind.MALFORMED: "have the question say in which form to answer, or take answers of this form, too",
     FlagKind.IMPROBABLE: "allow less probable answers (FlagRules.min_logprob)",
     FlagKind.REJECTED: "see whether the process's check is right, and whether the question says what it wants",
     FlagKind.COPY: "look at the samples that the journal has",
