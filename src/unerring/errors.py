@@ -46,7 +46,7 @@ class UserCodeFailed(InputError):
 
 
 class ActFailed(UserCodeFailed):
-    """A side effect of a function process raised an error at each attempt; `__cause__` has the last one where known.
+    """A side effect of a function process raised an error at each attempt; the message has the last one.
 
     The function may catch it and continue: then a resumed run does not try the side effect again.
     """

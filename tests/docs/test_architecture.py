@@ -58,3 +58,13 @@ def test_a_name_of_a_public_class_occurs_once(files):
     names = Counter(node.name for tree in files.values() for node in tree.body if isinstance(node, ast.ClassDef))
     assert names
     assert [name for name, count in names.items() if count > 1 and not name.startswith("_")] == []
+
+
+def test_each_decision_has_a_number_of_its_own():
+    """The name of its file begins with it, and so does its title."""
+    files = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+    numbers = [file.name[:4] for file in files]
+    assert len({*numbers}) == len(numbers)
+    assert all(
+        file.read_text(encoding="utf-8").startswith(f"# {number}") for file, number in zip(files, numbers, strict=True)
+    )

@@ -14,9 +14,8 @@ from unerring.core.voting.redflag import RedFlag, require_usable
 
 MADE_WITH = "_unerring_made_with"  # attribute of a chain without parameters() that was made by its name
 
-GivenChain: TypeAlias = (
-    "Chain | CheckedChain | Callable[..., Any] | str | None"  # a name, or nothing, is one to be made
-)
+GivenChain: TypeAlias = "Chain | CheckedChain | Callable[..., Any] | str | None"
+"""A `GivenProcess`, which is what users give, or a chain that is checked already."""
 Check: TypeAlias = Callable[[Json, Json, int | None], RedFlag | None]
 
 
