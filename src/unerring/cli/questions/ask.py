@@ -117,6 +117,11 @@ def ask(  # noqa: PLR0913, PLR0917  (one parameter for each option)
     except ChainChanged as error:
         changed = str(error).removesuffix(f"; {HOW_TO_CONTINUE}")
         raise InputError(f"{changed}; ask the changed question with another --journal") from error
+    return _show(decision, path, as_json)
+
+
+def _show(decision: api.Decision[Any], path: Path, as_json: bool) -> int:
+    """Print a decision: the answer on stdout, its votes and cost on stderr."""
     data = decision.to_dict()
     if as_json:
         click.echo(json_line(finished(path, data)))
