@@ -268,6 +268,47 @@ def test_a_side_effect_of_unknown_outcome_is_reviewed(cli, closing, tmp_path):
     assert [one["by_person"] for one in kept] == [True, False]
 
 
+MAILING = """
+import unerring
+import closing
+
+async def mail(entries):
+    return [await unerring.act(closing.send, await closing.kind(entry), once=True) for entry in entries]
+
+options = unerring.Options(progress=False)
+unerring.run(mail, "noise/p=0.9,v=0.9,c=0", "run.db", k=3, args=[[1, 2]], options=options)
+"""
+
+
+def test_a_side_effect_of_a_script_is_settled_without_its_process(cli, closing, tmp_path):
+    """The printed commands name no process, and work as they are."""
+    (tmp_path / "script.py").write_text(MAILING)
+    assert process("script.py", cwd=tmp_path, program=(sys.executable,)).returncode == 1
+    for words in (("report", "run.db"), ("review", "run.db")):
+        done = cli(*words)
+        assert done.code == 0
+        assert "unerring review run.db --happened" in done.out, words
+    assert cli("review", "run.db", "--happened").code == 0
+
+
+def test_a_journal_of_another_run_is_continued_with_what_it_lacks(tmp_path):
+    """The hint has the process where no name makes it, and the model where that was a function."""
+
+    async def job(number):
+        return [await unerring.ask(f"What follows {number}?", int) for _ in range(2)]
+
+    def again(model, k):
+        options = unerring.Options(progress=False, max_steps=1)
+        unerring.run(job, model, tmp_path / "run.db", k=k, args=[1], options=options)
+
+    with pytest.raises(unerring.Stopped):
+        again(lambda prompt: "2", 1)
+    with pytest.raises(unerring.InputError, match=r"resume\('.*run.db', chain=\.\.\., model=\.\.\.\)"):
+        again(lambda prompt: "2", 2)
+    with pytest.raises(unerring.InputError, match=r"or give the function as `model`$"):
+        unerring.resume(tmp_path / "run.db", job)
+
+
 def test_a_side_effect_that_may_run_twice_is_run_again(cli, closing):
     """The review of its run says so."""
     words = ("run", "closing:fragile", "--set", "entries=[1,2]", *NOISE, "--journal", "run.db")
@@ -332,6 +373,7 @@ def test_ctrl_c_in_a_side_effect_stops_the_run_resumably(cli, closing, tmp_path,
     assert done.stderr.splitlines()[-1].endswith("continue with: unerring resume run.db")
     figures = unerring.report(tmp_path / "run.db")
     assert (figures.stopped["kind"], figures.acts["unknown"]["step"]) == ("interrupted", 1)
+    assert figures.stopped["reason"] == "stopped by SIGINT"
     resumed = cli("resume", "run.db", "--json")
     assert json.loads(resumed.out)["answer"] == ["rent", "sent"]
     first, second = (tmp_path / "keys.txt").read_text().split()
@@ -342,7 +384,9 @@ def test_ctrl_c_in_a_side_effect_that_must_not_run_twice_names_its_review(cli, c
     """Its outcome is not known, so the resumed run stops at it."""
     words = ("run", "closing:interrupted", "--set", "entries=[1]", "--set", "once=true", *NOISE, "--journal", "run.db")
     once = os.environ | {"SIGNALS": f"{signal.SIGINT:d}"}
-    assert process(*words, "--grace", "0", cwd=tmp_path, env=once).returncode == 3
+    stopped = process(*words, "--grace", "0", cwd=tmp_path, env=once)
+    assert stopped.returncode == 3
+    assert "unerring review run.db --happened" in stopped.stderr
     done = cli("resume", "run.db")
     assert (done.code, "unerring review run.db --did-not-happen" in done.err) == (3, True)
     assert cli("review", "run.db", "--did-not-happen").code == 0

@@ -209,5 +209,7 @@ def test_a_call_in_python_has_the_options_of_its_command(bank):
 
 def test_a_second_run_of_a_function_in_its_journal_names_how_to_continue_in_python(bank):
     """A journal of another run says how to continue that one: with its function, which a command does not have."""
-    with pytest.raises(unerring.InputError, match=r"continue that one \(unerring.resume\('run.db', model=\.\.\.\)\)"):
+    with pytest.raises(
+        unerring.InputError, match=r"continue that one \(unerring.resume\('run.db', chain=\.\.\., model=\.\.\.\)\)"
+    ):
         bank.start("run.db", 2, "noise/p=1")

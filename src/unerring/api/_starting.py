@@ -14,7 +14,7 @@ from unerring.api._policy import policy_for_models
 from unerring.api._resuming import resume_run
 from unerring.api._session import LiveRun, run_session, sampler_context, session_models
 from unerring.api.budget import allowance
-from unerring.api.chains import process_name
+from unerring.api.chains import is_made_by_name, process_name
 from unerring.api.journals.trust import given_permission, note_begun
 from unerring.api.models import Model
 from unerring.api.options import Options
@@ -122,8 +122,10 @@ def _require_same_run(path: Path, held: Opened, new: Opened) -> None:
     difference = next(_run_differences(held, new), None)
     if difference is not None:
         again = f"unerring resume {shlex.quote(str(path))}"
-        if FUNCTION_PREFIX in held.model:
-            again = f"unerring.resume({str(path)!r}, model=...)"
+        lacking = [] if is_made_by_name(held.process) else ["chain=..."]
+        lacking += ["model=..."] if FUNCTION_PREFIX in held.model else []
+        if lacking:
+            again = f"unerring.resume({str(path)!r}, {', '.join(lacking)})"
         raise InputError(f"{path} holds another run: {difference}; continue that one ({again}), or name another file")
 
 

@@ -150,7 +150,8 @@ def _lost_function(model: str) -> str:
     function = re.split(rf"{re.escape(SEPARATOR)}|{re.escape(RESERVE)}", model.partition(FUNCTION_PREFIX)[2])[0]
     said = f"the Python function {function:.60}, which no journal can make again: run its script again"
     if is_function(model):
-        return f"the model was {said}, or give the function as `model` (on a command line as module:{function:.60})"
+        command = f" (on a command line as module:{function:.60})" if function.isidentifier() else ""
+        return f"the model was {said}, or give the function as `model`{command}"
     again = "" if RESERVE in model else ", or call unerring.resume(journal, model=[...])"
     return f"one of the run's models was {said}{again}"
 

@@ -20,7 +20,7 @@ from unerring.cli.hints import command_on, continuing, in_options
 from unerring.cli.option_values import FILE, Whole
 from unerring.cli.options import file_argument, json_option, judging_options
 from unerring.cli.text.doubtful import MAX_DETAIL_CHARS, asked_lines, indented
-from unerring.cli.text.report import beyond_length, printable
+from unerring.cli.text.report import beyond_length, printable, reviewing_act
 from unerring.core.reporting.summary import counted, row
 from unerring.core.short_text import shortened
 from unerring.core.voting.canonical import parsed
@@ -115,7 +115,7 @@ def review(  # noqa: PLR0913, PLR0917  (one parameter for each option)
 
 def _unknown_act(act: PendingAct, file: Path) -> Iterator[str]:
     """The lines that show a side effect of which no end is known, each printable."""
-    command = command_on("review", file)
+    command = reviewing_act(file)
     yield row("act", f"{act.name}, before step {act.step} of {file}: begun, and it is not known whether it happened")
     yield row("key", act.key)
     yield row("begun", datetime.fromtimestamp(act.time, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"))

@@ -36,7 +36,7 @@ from unerring.cli.options import (
     verbose_option,
 )
 from unerring.cli.progress import Progress
-from unerring.cli.text.report import beyond_length, report_text, settling_act, waits_for_person
+from unerring.cli.text.report import beyond_length, report_text, reviewing_act, settling_act, waits_for_person
 from unerring.core.reporting.summary import answer_line, summary
 from unerring.core.request import Request
 from unerring.errors import BEYOND_LENGTH, ProviderDown, Stopped, UnerringError
@@ -215,7 +215,7 @@ def watched(
         command = again if entries > before else None
         then = f"fix it, then: {command}" if command else "nothing was started"
         if waits_for_person(path):
-            then, command = settling_act(path), command_on("review", path)
+            then, command = settling_act(path), reviewing_act(path)
         raise user_code_failed(error, "the process's own code", then, command) from error
 
 
@@ -253,8 +253,8 @@ def _next_step(error: Stopped, path: Path, whole: bool) -> tuple[str, str]:
             return f"to see it and decide: {review}{more}", review
         case "refused":
             return f"to see it, and give the answer or ask another model: {review}", review
-        case "unknown act":
-            return settling_act(path), review
+        case "unknown act" | "interrupted" if waits_for_person(path):
+            return settling_act(path), reviewing_act(path)
         case "copies" if error.larger is not None:
             return f"once no cache answers, continue with: {resume}; or allow as many copies: {allowing}", resume
         case "flagged" if error.larger is not None:

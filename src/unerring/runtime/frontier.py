@@ -149,14 +149,15 @@ async def pausing(ledger: Ledger, config: RunConfig, sampling: Sampling) -> Asyn
     except BaseException as error:
         name_last_failure(error, config.stop)
         if ledger.state.finished is None:
-            ledger.record(_paused_by(error, config.clock.time(), sampling.latency))
+            ledger.record(_paused_by(error, config, sampling.latency))
         await ledger.journal.commit()
         raise
 
 
-def _paused_by(error: BaseException, time: float, latency: float | None) -> Paused:
+def _paused_by(error: BaseException, config: RunConfig, latency: float | None) -> Paused:
+    time = config.clock.time()
     if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
-        return Paused(Interrupted.kind, "cancelled", time, latency)
+        return Paused(Interrupted.kind, config.stop.reason or "cancelled", time, latency)
     if isinstance(error, Stopped):
         return Paused(error.kind, str(error), time, latency)
     return Paused("error", error_line(error), time, latency)

@@ -94,6 +94,16 @@ def entry_count(path: Path) -> int:
     return 0
 
 
+def latest_entries(path: Path) -> Iterator[Entry]:
+    """The entries of a journal from the last one back, without checking them; none where none can be read."""
+    with suppress(UnerringError, sqlite3.Error, ValueError, TypeError):
+        require_journal(path)
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as database:
+            for (body,) in database.execute("SELECT body FROM entries ORDER BY seq DESC"):
+                yield decode(body)
+
+
 class JournalReader:
     """Reads a journal from its first entry, and checks it.
 

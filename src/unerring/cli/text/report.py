@@ -1,14 +1,14 @@
 """A run's report as plain text; control characters of a model or a journal are shown, not obeyed by the terminal."""
 
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from unerring.api.journals import history as reading
-from unerring.cli.hints import OPTIONS, command_on, continuing, in_options
+from unerring.adapters.sqlite.reader import latest_entries
+from unerring.cli.hints import OPTIONS, command_on, continuing, in_options, quoted
+from unerring.core.journal.entries import Committed
+from unerring.core.journal.function_entries import ActBegun, ActEnded, ActErred
 from unerring.core.journal.spend import dollars_text
 from unerring.core.reporting.summary import (
     acts_text,
@@ -27,7 +27,7 @@ from unerring.core.reporting.summary import (
 )
 from unerring.core.short_text import MAX_LINE_CHARS, shortened
 from unerring.core.voting.redflag import FlagKind
-from unerring.errors import BEYOND_LENGTH, UnerringError
+from unerring.errors import BEYOND_LENGTH
 
 MIN_STEPS_OF_FORECAST = 30  # with fewer the cost of a step says little about that of the whole run
 MAX_STEPS_IN_LINE = 5
@@ -138,15 +138,24 @@ def _unknown_act(report: Mapping[str, Any], path: str) -> str | None:
 
 
 def waits_for_person(path: str | Path) -> bool:
-    """Whether a run waits for a person to say whether a side effect happened. An unreadable journal does not."""
-    with suppress(UnerringError, OSError, sqlite3.Error):
-        return _unknown_act(reading.report(path), str(path)) is not None
+    """Whether a run that just ended waits for a person to say whether a side effect happened: its latest entries say.
+
+    No step is committed, and no other side effect begun, before one that was begun has ended.
+    """
+    for entry in latest_entries(Path(path)):
+        if isinstance(entry, ActBegun | ActEnded | ActErred | Committed):
+            return isinstance(entry, ActBegun) and entry.once
     return False
+
+
+def reviewing_act(path: str | Path) -> str:
+    """The command that shows a side effect of unknown outcome, and settles it: it needs no code of the process."""
+    return f"unerring review {quoted(path)}"
 
 
 def settling_act(path: str | Path) -> str:
     """How to say whether a side effect happened, and continue."""
-    review = command_on("review", path)
+    review = reviewing_act(path)
     return f"to say whether it happened: {review} --happened, or {review} --did-not-happen; then {continuing(path)}"
 
 
