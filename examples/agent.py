@@ -147,9 +147,9 @@ def main() -> int:
     fill(str(database))
     try:
         result = unerring.run(tidy, args.model or clerk, journal, k=args.k, args=[str(database)])
-    except unerring.Stopped as stop:
-        print(stop)  # the same command again continues
-        return 3
+    except unerring.UnerringError as error:
+        print(error)  # after a stop the same command again continues
+        return 3 if isinstance(error, unerring.Stopped) else 2
     for item, source, target, count in result.answer:
         print(f"moved {count} {item} from shelf {source} to {target}")
     lots = look(str(database))
@@ -157,9 +157,8 @@ def main() -> int:
     decided = list(unerring.steps(journal))
     firsts = [next(sample.choice for sample in step.samples if sample.flag is None) for step in decided]
     wrong = sum(step.choice != first for step, first in zip(decided, firsts, strict=True))
-    print(
-        f"\n{len(decided)} calls, {sum(step.votes for step in decided)} votes; the first vote was wrong {wrong} times"
-    )
+    outvoted = f"; the first vote was wrong {wrong} times" if args.k > 1 else ", each decided by its first answer"
+    print(f"\n{len(decided)} calls, {sum(step.votes for step in decided)} votes{outvoted}")
     in_order = all(shelf == home for shelf, _, _, home in lots)
     print(f"in order: {'yes' if in_order else 'NO'}")
     return 0 if in_order else 1

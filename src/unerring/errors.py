@@ -157,7 +157,7 @@ class Stopped(UnerringError):
     larger: the limit that stopped it, by its name in `Options`, `Budget` or `Guards`, and a value with which the run
         can continue; None where no limit did.
     unread: whether the process's own parser or check refused all of the answers that count.
-    advice: how to continue in Python, where more is needed than the same call again; `str` has both.
+    advice: how to continue in Python; `str` has the reason and the advice.
     """
 
     kind = "stopped"

@@ -1,6 +1,7 @@
 """Run: accepted and refused arguments, and where a run can be started."""
 
 import asyncio
+import itertools
 import os
 import threading
 
@@ -302,3 +303,17 @@ def test_bad_input_after_the_first_call_keeps_the_journal(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         unerring.run(Doubling(), refusing, path, k=3)
     assert unerring.report(path).steps == 1
+
+
+def test_a_printed_stop_says_how_to_continue(tmp_path):
+    """It names the journal where the same call is enough, and asks for a journal where votes are lost without one."""
+    asks = ("Well?", ["yes", "no"])
+    options = unerring.Options(vote_cap=2, progress=False)
+    answers = itertools.cycle(["yes", "no"])
+    with pytest.raises(unerring.StepUndecided, match=r"without a journal its votes are lost: with journal='run\.db'"):
+        unerring.ask(*asks, model=lambda prompt: next(answers), k=2, options=options)
+    journal = tmp_path / "run.db"
+    with pytest.raises(unerring.Stopped, match=r"run the same call again to continue with .*run\.db$"):
+        unerring.run(
+            unerring.Hanoi(3), "noise/p=1", journal, k=2, options=unerring.Options(max_steps=1, progress=False)
+        )

@@ -377,6 +377,9 @@ def test_an_agent_fails_by_single_answers(tmp_path, monkeypatch, capsys):
     """The same model without voting leaves the warehouse in disorder."""
     code, said = run_agent(tmp_path / "single", monkeypatch, capsys, "--k", "1")
     assert (code, "in order: NO" in said) == (1, True)
+    assert "each decided by its first answer" in said
+    code, said = run_agent(tmp_path / "single", monkeypatch, capsys, "--k", "1", "--model", "noise/p=1")
+    assert (code, said.count("\n"), "holds another run: its model is function clerk" in said) == (2, 1, True)
 
 
 def test_a_move_with_the_same_key_changes_nothing_twice(tmp_path):

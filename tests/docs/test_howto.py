@@ -92,7 +92,7 @@ def test_the_examples_of_functions_run(tmp_path, monkeypatch, capsys):
     [page] = [page for page in PAGES if page.stem == "functions"]
     sessions = []
     for _ in range(2):
-        names = {"__name__": "example"}
+        names = {"__name__": "__main__"}
         for example in blocks(page, "python"):
             exec(example, names)  # noqa: S102
         sessions.append(capsys.readouterr().out.splitlines())

@@ -22,7 +22,7 @@ from unerring.core.asking import refuse_in_process
 from unerring.core.chain import Chain, S
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.functions.function_chain import GivenProcess, is_function_process
-from unerring.errors import ActUnknown, Stopped
+from unerring.errors import ActUnknown, Interrupted, ProviderGone, StepLimit, StepUndecided, Stopped
 from unerring.processes import SHIPPED
 from unerring.runtime.config import Guards, StopRequest
 from unerring.runtime.signals import run_stoppable
@@ -155,9 +155,13 @@ def _is_of_shipped_process(journal: str | None) -> bool:
 
 
 def _advice(stop: Stopped) -> Iterator[str]:
-    """How to continue a run in Python, where the same call again is not enough."""
+    """How to continue a run in Python."""
     if stop.journal is None:
+        if isinstance(stop, StepUndecided):
+            yield "without a journal its votes are lost: with journal='run.db', `unerring review run.db` shows them"
         return
+    if isinstance(stop, Interrupted | ProviderGone) or stop.kind == StepLimit.kind:
+        yield f"run the same call again to continue with {stop.journal}"
     if isinstance(stop, ActUnknown):
         yield (
             f"once you know: unerring.open({stop.journal!r}).settle(happened=True, result=...) or "

@@ -14,6 +14,7 @@ from unerring.core.certificate.certificate import (
     ASSUME_INDEPENDENT,
     ASSUME_ONE_VOTER,
     WARN_DEPENDENT_VOTERS,
+    WARN_FEW_VOTES,
     WARN_HARDLY_RIGHT,
     WARN_NO_STEPS,
     WARN_SINGLE_VOTES,
@@ -204,6 +205,11 @@ def test_votes_hardly_better_than_chance_get_a_warning():
     """If votes are only slightly more often right than wrong, a warning says that winners mean little."""
     assert WARN_HARDLY_RIGHT in simulated([0.45], 2)["warnings"]
     assert WARN_HARDLY_RIGHT not in simulated([0.2], 2)["warnings"]
+
+
+def test_few_votes_are_not_called_bad():
+    """One step of two equal votes gets a warning that says that votes are few."""
+    assert simulated([0.0], 2, steps=1)["warnings"] == [WARN_FEW_VOTES]
 
 
 def test_a_single_voter_has_an_assumption_of_its_own(script):

@@ -30,6 +30,7 @@ from unerring.core.voting.canonical import Json
 
 MAX_NEAREST = 10  # steps in a certificate
 MAX_WRONG_SHARE = 0.4  # of votes; above it voting means little
+MIN_VOTES_TO_JUDGE = 30  # with fewer, an estimate above that share says that votes are few, not that they are bad
 MIN_FIRST_VOTES = 100  # fewer say too little about a voter's p
 
 WARN_SINGLE_VOTES = (
@@ -41,6 +42,7 @@ WARN_DEPENDENT_VOTERS = (
     "voters err on the same steps more often than if they were independent: they are counted as one voter"
 )
 WARN_HARDLY_RIGHT = "votes are hardly more often right than wrong: their winners mean little"
+WARN_FEW_VOTES = "votes are too few to show that they are more often right than wrong"
 
 ASSUME_INDEPENDENT = (
     "on steps that are equally hard for them, voters err independently of each other and of their earlier votes"
@@ -262,7 +264,9 @@ def _warnings(
 ) -> list[Json]:
     votes = sum(count for _, count in shares.values())
     a_step = votes / sum(count for pattern, count in steps.items() if sum(cast_votes(pattern)) > 1)
-    hardly: list[Json] = [WARN_HARDLY_RIGHT] if estimate.mean_wrong > MAX_WRONG_SHARE else []
+    hardly: list[Json] = []
+    if estimate.mean_wrong > MAX_WRONG_SHARE:
+        hardly = [WARN_FEW_VOTES if votes < MIN_VOTES_TO_JUDGE else WARN_HARDLY_RIGHT]
     # a voter's votes on one step are not independent of each other
     return [*hardly, *_outvoted(shares, run, 1.0 + estimate.again * a_step)]
 

@@ -47,7 +47,7 @@ def gather(*asks: Ask[T]) -> Gather[T]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Act(Awaited, Generic[T]):
-    """A side effect of a function process; awaiting it runs the function once and gives its result.
+    """A side effect of a function process; awaiting it runs the function and gives its result.
 
     function: what is run.
     arguments, keywords: its arguments.
