@@ -199,6 +199,7 @@ WRONG = {
     "acme_models:ready,share=1": "is not a class: it takes no parameters",
     "acme_models:ask,share=1": "is not a class: it takes no parameters",
     "acme_models:number": "is no model",
+    "acme_models:remove": "whose parameters have these names",
     "acme_models:Unpaid": "its paid has to be bool, and is None",
     "acme_models:ReadOnly": "its name has to be 'acme_models:ReadOnly'",
     "acme_models:Fixed": "has the name 'the best'",

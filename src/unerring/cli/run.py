@@ -214,7 +214,7 @@ def watched(
             raise CommandEnded(STOPPED, end.kind, end.reason, command=again if entries else None) from error
         command = again if entries > before else None
         then = f"fix it, then: {command}" if command else "nothing was started"
-        if waits_for_person(path):
+        if command and waits_for_person(path):
             then, command = settling_act(path), reviewing_act(path)
         raise user_code_failed(error, "the process's own code", then, command) from error
 
