@@ -12,6 +12,7 @@ import msgspec
 import pydantic
 import pytest
 
+from tables import each
 from unerring.core.answers.form import answer_form
 from unerring.core.voting.canonical import canonical
 from unerring.core.voting.redflag import RedFlag
@@ -157,7 +158,7 @@ READ = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "text", "choice", "value"), READ, ids=lambda one: str(one)[:30])
+@each(("answer", "text", "choice", "value"), READ)
 def test_an_answer_is_read_as_a_choice_and_a_value(answer, text, choice, value):
     """The choice is JSON data, the same for equal values; the value has the type that was asked for."""
     form = answer_form(answer)
@@ -206,7 +207,7 @@ FLAGGED = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "text", "reason"), FLAGGED, ids=lambda one: str(one)[:30])
+@each(("answer", "text", "reason"), FLAGGED)
 def test_other_texts_are_red_flags_that_say_where_and_why(answer, text, reason):
     """The reason names the field's path and what is wrong with it."""
     with pytest.raises(RedFlag) as flag:
@@ -248,7 +249,7 @@ SENTENCES = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "sentence"), SENTENCES, ids=lambda one: str(one)[:30])
+@each(("answer", "sentence"), SENTENCES)
 def test_the_sentence_says_how_to_answer(answer, sentence):
     """What a prompt says of the form is one sentence, with the form of an object after it."""
     assert answer_form(answer).sentence == sentence
@@ -326,7 +327,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "kind", "said"), REFUSED, ids=lambda one: str(one)[:30])
+@each(("answer", "kind", "said"), REFUSED)
 def test_what_cannot_be_the_form_of_an_answer_is_refused_with_the_reason(answer, kind, said):
     """The error says in one line what is wrong and, where it can, what to write instead."""
     with pytest.raises(kind) as error:
