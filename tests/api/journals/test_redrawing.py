@@ -61,7 +61,7 @@ def test_another_model_can_be_named_where_the_process_cannot_be_made(tmp_path):
         pass
 
     path = parked(tmp_path / "run.db", Local())
-    with refused(path, "the noise sampler needs a process"):
+    with refused(path, "the noise sampler needs the right answers"):
         decide(path, model="noise/p=1")
     assert decide(path, model="embedded").model == "embedded"
 

@@ -101,6 +101,8 @@ def latest_entries(path: Path) -> Iterator[Entry]:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True)) as database:
             for (body,) in database.execute("SELECT body FROM entries ORDER BY seq DESC"):
+                if not isinstance(body, bytes):
+                    return
                 yield decode(body)
 
 
