@@ -11,7 +11,8 @@ import pytest
 import unerring
 from unerring import Decision, InputError, Options, Policy, RedFlag, StepUndecided, Stopped
 from unerring.core.answers.ask import make_ask
-from unerring.core.asking import Ask, running_process
+from unerring.core.functions.awaitables import Ask
+from unerring.core.functions.running import running_process
 from unerring.core.planning.calibration import Calibration, VoterCount
 from unerring.core.voting.race import FirstTo
 from unerring.core.voting.redflag import FlagKind

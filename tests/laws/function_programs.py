@@ -3,7 +3,7 @@
 from random import Random
 
 from unerring import Rehearsal, Subtask, act, gather, json_answer
-from unerring.core.asking import Ask
+from unerring.core.functions.awaitables import Ask
 
 
 def right(prompt):

@@ -16,7 +16,7 @@ from tables import each
 from unerring import ActFailed, ActUnknown, InputError, StepUndecided, Subtask, act, gather, json_answer
 from unerring.adapters.sqlite.reader import JournalReader
 from unerring.api.journals.acts import settle
-from unerring.core.asking import Ask
+from unerring.core.functions.awaitables import Ask
 from unerring.core.functions.execution import Execution
 from unerring.core.journal.entries import Probed
 from unerring.core.journal.function_entries import ActBegun, ActEnded, ActErred, Conceded

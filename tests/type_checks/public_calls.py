@@ -8,7 +8,7 @@ from datetime import date
 
 import unerring
 from unerring import Decision, Hanoi, JournalFile, Options, Report, Result, Sample, Settings, Step
-from unerring.core.asking import Ask
+from unerring.core.functions.awaitables import Ask
 
 HANOI = Hanoi(disks=3)
 

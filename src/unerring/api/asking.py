@@ -16,8 +16,9 @@ from unerring.api.running import arun, run
 from unerring.core.answers.ask import AnswerCheck, AskedAgain, make_ask
 from unerring.core.answers.form import HOW_STRICT
 from unerring.core.arguments import require_made
-from unerring.core.asking import Ask, is_asked_again, is_in_process
 from unerring.core.chain import Rehearsal
+from unerring.core.functions.awaitables import Ask
+from unerring.core.functions.running import is_asked_again, is_in_process
 from unerring.core.journal.decided_step import DecidedStep
 from unerring.core.journal.state import RunState
 from unerring.core.planning.calibration import Calibration

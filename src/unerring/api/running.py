@@ -18,10 +18,10 @@ from unerring.api.models import Model, require_chain_and_model
 from unerring.api.options import Options
 from unerring.api.result import Result
 from unerring.core.arguments import require_made, require_path
-from unerring.core.asking import refuse_in_process
 from unerring.core.chain import Chain, S
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.functions.function_chain import GivenProcess, is_function_process
+from unerring.core.functions.running import refuse_in_process
 from unerring.errors import ActUnknown, Interrupted, ProviderGone, StepLimit, StepUndecided, Stopped
 from unerring.processes import SHIPPED
 from unerring.runtime.config import Guards, StopRequest

@@ -7,8 +7,8 @@ from typing import Any
 
 from unerring.core.answers.ask import make_ask
 from unerring.core.answers.form import HOW_STRICT
-from unerring.core.asking import Ask
 from unerring.core.chain import Chain, Subtask
+from unerring.core.functions.awaitables import Ask
 from unerring.core.suggestions import did_you_mean
 from unerring.core.voting.canonical import Json
 from unerring.errors import InputError

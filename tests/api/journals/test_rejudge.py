@@ -12,7 +12,7 @@ from doubling import Doubling, double, exported, stopped
 from parked_runs import CAPPED, entries, refused
 from unerring import Options, Policy, RedFlag
 from unerring.api.journals.rejudge import Overturned, SampleReading
-from unerring.core.asking import Ask
+from unerring.core.functions.awaitables import Ask
 from unerring.core.journal.review_entries import Rejudged
 from unerring.core.voting.race import AheadBy
 from unerring.errors import ChainChanged, StepUndecided

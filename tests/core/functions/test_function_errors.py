@@ -10,7 +10,7 @@ import unerring
 from tables import each
 from unerring import InputError, Subtask, act, gather, json_answer
 from unerring.adapters.scrubbing import without_secrets
-from unerring.core.asking import Ask
+from unerring.core.functions.awaitables import Ask
 from unerring.core.functions.function_chain import function_chain, named_arguments
 
 

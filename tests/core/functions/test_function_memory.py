@@ -4,8 +4,8 @@ import tracemalloc
 
 import unerring
 from unerring import Subtask, json_answer
-from unerring.core.asking import Ask
 from unerring.core.functions import function_chain
+from unerring.core.functions.awaitables import Ask
 from unerring.core.functions.function_chain import FunctionChain
 
 LONG = 1_000_000

@@ -23,9 +23,9 @@ from unerring.api.models import (
 from unerring.api.options import CallOptions
 from unerring.api.planning import wordings_asked
 from unerring.core.arguments import require_callable, require_made, require_path
-from unerring.core.asking import refuse_in_process
 from unerring.core.chain import Chain
 from unerring.core.checked_chain import CheckedChain
+from unerring.core.functions.running import refuse_in_process
 from unerring.core.numbers import MAX_SEED, require_whole
 from unerring.core.planning.calibration import Calibration, VoterCount, pilot_spend
 from unerring.core.request import Request

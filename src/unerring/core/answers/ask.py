@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 from unerring.core.answers.form import HOW_STRICT, AnswerForm, answer_form, tools_form
 from unerring.core.answers.tools import ToolCallsShape, require_tools
-from unerring.core.asking import Ask
 from unerring.core.chain import Subtask
+from unerring.core.functions.awaitables import Ask
 from unerring.core.short_text import short
 from unerring.core.user_code import OWN_ERRORS, raise_own, wrong_return
 from unerring.core.voting.canonical import Json, canonical

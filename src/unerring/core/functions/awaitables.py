@@ -1,11 +1,12 @@
-"""What a function process awaits besides `Ask`: `Gather`, questions asked side by side, and `Act`, a side effect."""
+"""What a function process awaits: `Ask`, a question, `Gather`, several side by side, and `Act`, a side effect."""
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
-from unerring.core.asking import Ask, Awaited, note_forgotten, require_in_process
+from unerring.core.chain import Rehearsal, Subtask
 from unerring.core.functions.names import name_of
+from unerring.core.functions.running import note_forgotten, require_in_process
 from unerring.core.numbers import MAX_COUNT
 from unerring.core.short_text import short
 from unerring.core.voting.canonical import Json
@@ -13,6 +14,56 @@ from unerring.core.voting.canonical import Json
 T = TypeVar("T")
 
 MAX_KEY_CHARS = 200  # of an idempotency key
+
+
+class Awaited:
+    """What a process awaits. Before that it has neither a truth value nor a text: there an await is missing."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> NoReturn:
+        raise _not_awaited(self)
+
+    def __format__(self, form: str) -> NoReturn:
+        raise _not_awaited(self)
+
+
+def _not_awaited(awaited: Awaited) -> TypeError:
+    return TypeError(f"{type(awaited).__name__.lower()}(...) has a value once it is awaited: write `await` before it")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ask(Awaited, Generic[T]):
+    """A question of a function process; awaiting it gives the answer that votes decide.
+
+    subtask: the question, with its parser.
+    value: turns the decided choice, JSON data, into the value that the function gets.
+    guess: the probable choice, as JSON data, for asking the next step ahead; None for no guess. It never votes.
+    truth: the right choice, where it is known, for measuring models and for the noise sampler. It never votes.
+    right: the right choice as the text of an answer; None where it is not known.
+    wrong: answers, as texts, that the noise sampler gives instead of the right one.
+    """
+
+    subtask: Subtask
+    value: Callable[[Json], T]
+    guess: Json = None
+    truth: Json = None
+    right: str | None = None
+    wrong: tuple[str, ...] = ()
+
+    @property
+    def prompt(self) -> str:
+        """The whole prompt."""
+        return self.subtask.prompt
+
+    def rehearsal(self) -> Rehearsal | None:
+        """Answers for the noise sampler, an empty one where no wrong one is known; None without a right one."""
+        return None if self.right is None else Rehearsal(self.right, self.wrong or ("",))
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        """Hand the question to the process that runs the function, and return what was decided."""
+        require_in_process("ask(...)")
+        return self.value((yield self))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

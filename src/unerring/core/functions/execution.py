@@ -5,10 +5,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn, TypeAlias
 
-from unerring.core.asking import Ask, forgotten_acts, running_process
-from unerring.core.functions.awaitables import Act, Gather
+from unerring.core.functions.awaitables import Act, Ask, Gather
 from unerring.core.functions.names import name_of
 from unerring.core.functions.points import Given, GivenKind, Point
+from unerring.core.functions.running import forgotten_acts, running_process
 from unerring.core.short_text import short
 from unerring.core.user_code import OWN_ERRORS, raise_own
 from unerring.core.voting.canonical import parsed

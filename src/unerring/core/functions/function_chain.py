@@ -10,9 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
-from unerring.core.asking import Ask
 from unerring.core.chain import Chain, Rehearsal, Subtask
-from unerring.core.functions.awaitables import Act, Gather
+from unerring.core.functions.awaitables import Act, Ask, Gather
 from unerring.core.functions.execution import Execution, Returned, Waiting, bound, described
 from unerring.core.functions.names import name_of
 from unerring.core.functions.points import Given, GivenKind, Point, undecided_outcome

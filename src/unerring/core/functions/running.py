@@ -1,15 +1,8 @@
-"""What a function process awaits: `Ask`, one question that is decided by voting."""
+"""Whether the function of a process runs now: there `ask` is a step of the process, and no other run begins."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, Generic, NoReturn, TypeVar
-
-from unerring.core.chain import Rehearsal, Subtask
-from unerring.core.voting.canonical import Json
-
-T = TypeVar("T")
 
 # An object for each time that a function runs, active only meanwhile: tasks that it starts inherit the context.
 _RUNNING: ContextVar["Running | None"] = ContextVar("running", default=None)
@@ -84,53 +77,3 @@ def refuse_in_process() -> None:
             "the function of a process begins no other run: await ask(...) without a model, or await unerring.arun in "
             "an async function that `act` runs"
         )
-
-
-class Awaited:
-    """What a process awaits. Before that it has neither a truth value nor a text: there an await is missing."""
-
-    __slots__ = ()
-
-    def __bool__(self) -> NoReturn:
-        raise _not_awaited(self)
-
-    def __format__(self, form: str) -> NoReturn:
-        raise _not_awaited(self)
-
-
-def _not_awaited(awaited: Awaited) -> TypeError:
-    return TypeError(f"{type(awaited).__name__.lower()}(...) has a value once it is awaited: write `await` before it")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ask(Awaited, Generic[T]):
-    """A question of a function process; awaiting it gives the answer that votes decide.
-
-    subtask: the question, with its parser.
-    value: turns the decided choice, JSON data, into the value that the function gets.
-    guess: the probable choice, as JSON data, for asking the next step ahead; None for no guess. It never votes.
-    truth: the right choice, where it is known, for measuring models and for the noise sampler. It never votes.
-    right: the right choice as the text of an answer; None where it is not known.
-    wrong: answers, as texts, that the noise sampler gives instead of the right one.
-    """
-
-    subtask: Subtask
-    value: Callable[[Json], T]
-    guess: Json = None
-    truth: Json = None
-    right: str | None = None
-    wrong: tuple[str, ...] = ()
-
-    @property
-    def prompt(self) -> str:
-        """The whole prompt."""
-        return self.subtask.prompt
-
-    def rehearsal(self) -> Rehearsal | None:
-        """Answers for the noise sampler, an empty one where no wrong one is known; None without a right one."""
-        return None if self.right is None else Rehearsal(self.right, self.wrong or ("",))
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        """Hand the question to the process that runs the function, and return what was decided."""
-        require_in_process("ask(...)")
-        return self.value((yield self))
