@@ -8,7 +8,6 @@ same key, unless it must not be run twice: then a person says whether it happene
 import inspect
 from functools import partial
 from hashlib import blake2b
-from random import Random
 from types import BuiltinFunctionType
 from typing import Any
 
@@ -106,12 +105,7 @@ def _arguments_of(act: Act[Any]) -> str | None:
 
 async def _tried(frontier: Frontier, function: FunctionChain, act: Act[Any], key: str) -> str | None:
     """Run a side effect, also again, and return its result; None where the function continues after its failure."""
-    clock, patience, step, chance = (
-        frontier.config.clock,
-        frontier.config.patience,
-        frontier.run_state.committed,
-        Random(),
-    )
+    config, clock, step = frontier.config, frontier.config.clock, frontier.run_state.committed
     arguments = _arguments_of(act)
     for failures in range(act.retries + 1):
         await frontier.record_act(ActBegun(step, act.name, key, act.once, clock.time(), arguments))
@@ -128,7 +122,7 @@ async def _tried(frontier: Frontier, function: FunctionChain, act: Act[Any], key
             raise failure
         if failures < act.retries:
             await frontier.record_act(ActErred(step, line, clock.time()))
-            await unless_stopped(clock.sleep(patience.wait(failures, None, chance)), frontier.config.stop)
+            await unless_stopped(clock.sleep(config.patience.wait(failures, None, config.chance)), config.stop)
     if (state := function.act_failed(frontier.at, line)) is not None:
         digest = frontier.chain.digest(state, step)
         await frontier.record_act(ActErred(step, line, clock.time(), digest))
