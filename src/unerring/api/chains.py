@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from unerring.adapters.scrubbing import about_words, without_secrets_in_errors
@@ -112,22 +113,15 @@ def process_of(process: Any, args: Sequence[Any] | Mapping[str, Any] = ()) -> Ch
     return required_chain(process)
 
 
-def made_again(process: Any, parameters: Mapping[str, Json]) -> CheckedChain:
-    """A process that is given to continue a run: an async function takes the arguments that the run began with."""
-    if is_function_process(process):
-        return CheckedChain(function_chain(process, parameters))
-    return required_chain(process)
-
-
-def required_chain(chain: Any, name: str = "") -> CheckedChain:
-    """A user's chain, as the runtime calls it.
+def required_chain(chain: Any, name: str = "", parameters: Mapping[str, Json] = MappingProxyType({})) -> CheckedChain:
+    """A user's chain, as the runtime calls it; an async function takes `parameters`, those that its run began with.
 
     Raises `InputError` for another object, and for a method that is misspelled or cannot be called.
     """
     if isinstance(chain, CheckedChain):
         return chain
     if is_function_process(chain):
-        return CheckedChain(function_chain(chain, {}))
+        return CheckedChain(function_chain(chain, parameters))
     if isinstance(chain, type) and is_chain(chain):
         raise InputError(f"{chain.__name__} is a class: pass an object of it, {chain.__name__}(...)")
     if isinstance(chain, type) or not is_chain(chain):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unerring.adapters.sqlite.reader import opening_entry
-from unerring.adapters.user_code.modules import refuse_in_import
+from unerring.adapters.user_code.modules import require_run_allowed
 from unerring.api._policy import run_policy
 from unerring.api._resuming import resume_run
 from unerring.api._starting import NewRun, start_run
@@ -21,7 +21,6 @@ from unerring.core.arguments import require_made, require_path
 from unerring.core.chain import Chain, S
 from unerring.core.checked_chain import CheckedChain
 from unerring.core.functions.function_chain import GivenProcess, is_function_process
-from unerring.core.functions.running import refuse_in_process
 from unerring.errors import ActUnknown, Interrupted, ProviderGone, StepLimit, StepUndecided, Stopped
 from unerring.processes import SHIPPED
 from unerring.runtime.config import Guards, StopRequest
@@ -58,8 +57,7 @@ def run(  # noqa: PLR0913  (one parameter for each thing that a run is made of)
     it (`Interrupted`) once samples in flight are received, after `options.grace` seconds at most; a second one stops
     at once.
     """
-    refuse_in_import()
-    refuse_in_process()
+    require_run_allowed()
     process = _process(chain, model, args)
     policy, plan = run_policy(process, model, k, options)
     new = NewRun(process, model, journal, policy, plan, seed)
@@ -78,8 +76,7 @@ async def arun(  # noqa: PLR0913
     args: Sequence[Any] | Mapping[str, Any] = (),
 ) -> Result[S]:
     """Run a chain like `run`, on the running event loop. Cancelling it leaves a journal that can be resumed."""
-    refuse_in_import()
-    refuse_in_process()
+    require_run_allowed()
     process = _process(chain, model, args)
     policy, plan = run_policy(process, model, k, options)
     new = NewRun(process, model, journal, policy, plan, seed)
@@ -99,8 +96,7 @@ def resume(
     Raises like `run`, `JournalDamaged` for a damaged journal, `JournalBusy` where another runner has it, and
     `ChainChanged` where the process's code has changed.
     """
-    refuse_in_import()
-    refuse_in_process()
+    require_run_allowed()
     require_path("journal", journal)
     with _stops_name_journal(journal), _with_progress(options) as shown:
         return run_stoppable(lambda stop: resume_run(Path(journal), chain, model, shown, stop), options.grace)
@@ -110,8 +106,7 @@ async def aresume(
     journal: str | Path, chain: GivenProcess = None, model: Model | None = None, options: Options = Options()
 ) -> Result:
     """Continue a run as `resume` does, on the running event loop."""
-    refuse_in_import()
-    refuse_in_process()
+    require_run_allowed()
     require_path("journal", journal)
     with _stops_name_journal(journal), _with_progress(options, default=False) as shown:
         return await resume_run(Path(journal), chain, model, shown, StopRequest())

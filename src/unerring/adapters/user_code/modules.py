@@ -12,6 +12,7 @@ from threading import enumerate as live_threads
 from typing import Any
 
 from unerring.adapters.user_code.frames import error_with_place, own_frames
+from unerring.core.functions.running import refuse_in_process
 from unerring.core.voting.canonical import Json
 from unerring.errors import InputError, UnerringError, UserCodeFailed
 
@@ -53,6 +54,12 @@ class _Import:
 
 
 _IMPORTS: list[_Import] = []  # those in progress, in all threads
+
+
+def require_run_allowed() -> None:
+    """Raise where a run, or a calibration, would begin while a module is imported, or within a process's function."""
+    refuse_in_import()
+    refuse_in_process()
 
 
 def refuse_in_import() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unerring.adapters.files.output_file import require_writable
 from unerring.adapters.providers import SamplerContext
-from unerring.adapters.user_code.modules import refuse_in_import
+from unerring.adapters.user_code.modules import require_run_allowed
 from unerring.api.calibration._pilot_journal import kept_journal_path, pilot_ledger, pilot_opening
 from unerring.api.calibration.calibration_files import read_calibration, write_calibration
 from unerring.api.chains import process_name, required_chain
@@ -25,7 +25,6 @@ from unerring.api.planning import wordings_asked
 from unerring.core.arguments import require_callable, require_made, require_path
 from unerring.core.chain import Chain
 from unerring.core.checked_chain import CheckedChain
-from unerring.core.functions.running import refuse_in_process
 from unerring.core.numbers import MAX_SEED, require_whole
 from unerring.core.planning.calibration import Calibration, VoterCount, pilot_spend
 from unerring.core.request import Request
@@ -94,8 +93,7 @@ def calibrate(
     Raises `InputError` for a wrong argument, and `Stopped` where it stops before its end, also at the end of a budget.
     With `out` the samples drawn are kept, and the same call continues.
     """
-    refuse_in_import()
-    refuse_in_process()
+    require_run_allowed()
     require_made("options", options, PilotOptions)
     return run_stoppable(lambda stop: _calibrate(chain, model, samples, out, seed, options, stop), options.grace)
 
@@ -109,8 +107,7 @@ async def acalibrate(
     options: PilotOptions = PilotOptions(),
 ) -> Calibration:
     """Calibrate like `calibrate`, on the running event loop."""
-    refuse_in_import()
-    refuse_in_process()
+    require_run_allowed()
     return await _calibrate(chain, model, samples, out, seed, options, StopRequest())
 
 

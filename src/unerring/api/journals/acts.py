@@ -15,7 +15,7 @@ from unerring.core.journal.function_entries import ActEnded, ActErred
 from unerring.core.journal.state import RunState
 from unerring.core.voting.canonical import NotJson, canonical
 from unerring.errors import InputError
-from unerring.runtime.config import SystemClock
+from unerring.runtime.config import SYSTEM_CLOCK
 
 DID_NOT_HAPPEN = "a person says that it did not happen"
 
@@ -62,7 +62,7 @@ def settle(journal: str | Path, happened: bool, result: Any = None) -> PendingAc
         text = canonical(result)
     except NotJson as error:
         raise InputError(f"the result is not JSON data: {error}") from None
-    path, now = Path(journal), SystemClock().time()
+    path, now = Path(journal), SYSTEM_CLOCK.time()
     with reopened(path) as (writer, entries):
         state, point = _followed(path, entries)
         pending = pending_act(state)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from unerring.adapters.sqlite.reader import JournalReader, without_entries
 from unerring.adapters.trust.permission import CodeNotAllowed
-from unerring.api.chains import DefinedInScript, made_again, make_chain, require_process, required_chain
+from unerring.api.chains import DefinedInScript, make_chain, require_process, required_chain
 from unerring.api.journals.history import applied
 from unerring.api.journals.trust import permission_for
 from unerring.core.checked_chain import CheckedChain, GivenChain
@@ -214,7 +214,7 @@ def chain_for(path: Path, opened: Opened, given: GivenChain, trust: bool, parame
     if isinstance(given, str):
         return required_chain(make_chain(given, parameters))
     if given is not None:
-        return made_again(given, parameters)
+        return required_chain(given, parameters=parameters)
     try:
         return required_chain(make_chain(opened.process, parameters, permission_for(path, opened, trust)))
     except (CodeNotAllowed, DefinedInScript, UserCodeFailed):  # they say what to give; code that fails is to be fixed

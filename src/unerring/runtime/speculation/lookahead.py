@@ -303,12 +303,12 @@ class Lookahead:
         except Exception:  # the state may be guessed wrongly; if it is right, the error comes again and is raised
             last.assumed_next = None
             return None
+        last.assumed = forecast.choice if has_full_state and forecast is not None else None
         if next_question is None:  # the end, or a side effect: the state is kept, and nothing is asked beyond it
-            last.assumed = forecast.choice if has_full_state and forecast is not None else None
-            last.assumed_next = last.assumed_next if last.assumed is not None else None
+            if last.assumed is None:
+                last.assumed_next = None
             return None
         last.next_is_beside = beside is not None
-        last.assumed = forecast.choice if has_full_state and forecast is not None else None
         following = self._window_step(next_question)
         following.has_full_state = has_full_state
         return following
